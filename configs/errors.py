@@ -1,0 +1,13 @@
+"""The errors a person can mend: one line that names what, where, what was found and what was expected."""
+
+
+class UserError(ValueError):
+    """Base of every error that the command line prints as one line, without a traceback."""
+
+
+class ConfigError(UserError):
+    """The config cannot be used."""
+
+
+class DataError(UserError):
+    """The tables cannot be used."""

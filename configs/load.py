@@ -1,0 +1,91 @@
+"""Reading a run's config: a TOML file, `--set` overrides, and the hash that names the result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from configs.errors import ConfigError
+from configs.schema import Config
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def builtin(name: str) -> Path:
+    """Path of a config that ships with the package, e.g. "demo"."""
+    return Path(__file__).with_name(f"{name}.toml")
+
+
+def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """Read `path` and apply overrides such as `towers.embedding_dim=32`.
+
+    Raises: ConfigError.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"config: {path} is not there; expected a TOML file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"config: {path} cannot be read as TOML: {error}") from None
+    for override in overrides:
+        _apply(values, override)
+    return parse(values, str(path))
+
+
+def parse(values: dict[str, Any], origin: str = "config") -> Config:
+    """Validate already parsed values. Raises: ConfigError."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(f"{origin}: {_explain(e)}" for e in error.errors()[:3])) from None
+
+
+def fingerprint(config: Config) -> str:
+    """Hash of everything the config says, 8 hex digits."""
+    return digest(config.model_dump(mode="json"))[:8]
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON-able value, keys in order, 64 hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set: found {override!r}, expected key=value, e.g. towers.embedding_dim=32")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is meant as text: paths and names need no quotes
+    *parents, last = key.split(".")
+    section = values
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"--set: {key}: {parent} is not a section")
+    section[last] = value
+
+
+def _explain(error: Any) -> str:
+    tags = {"id", "category", "multi_category", "number", "text", "time", "vector"}
+    parts = [str(part) for i, part in enumerate(error["loc"]) if not (i == 2 and part in tags)]
+    key = ".".join(parts)
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key (found {error['input']!r}); expected none of that name"
+    if error["type"] == "missing":
+        return f"{key}: missing; expected a value"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: found {error['input']!r}; {message[0].lower()}{message[1:]}"

@@ -1,0 +1,387 @@
+"""The typed schema of a run: what a TOML file may say, and what each key means.
+
+Every model is frozen and refuses unknown keys; `configs.load` fills them from a file and `--set`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def duration(text: str | int) -> int:
+    """Length of a window on the time axis: "7d", "12h", "30m" in seconds, or a bare number of order steps.
+
+    >>> duration("7d")
+    604800
+    """
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"(\d+)([smhdw])", text)
+    if not match:
+        raise ValueError(f'{text!r} is not a duration; expected e.g. "7d", "12h", "30m"')
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _valid_duration(value: str | int) -> str | int:
+    if duration(value) <= 0:
+        raise ValueError(f"{value!r} is not a positive duration")
+    return value
+
+
+Duration = Annotated[str | int, AfterValidator(_valid_duration)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+
+
+class EventTable(_Section):
+    """Where the observed events are and which column is what."""
+
+    path: str | None = None  # file or glob, Parquet or CSV; relative to data.path
+    query: str  # who is recommended to: a user, session, household or device
+    item: str
+    time: str | None = None  # a clock: a timestamp, ISO text, or a number in `time_unit`
+    order: str | None = None  # instead of a clock: a number that orders all events of the log
+    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    kind: str | None = None  # column that says what kind of event a row is
+    weights: dict[str, float] = {}  # strength of each kind; kinds not named are set aside
+    meaning: str  # what one row means, and what a missing one means
+
+    @model_validator(mode="after")
+    def _one_axis(self) -> EventTable:
+        if (self.time is None) == (self.order is None):
+            raise ValueError("name exactly one of time (a clock) and order (a sequence number)")
+        if bool(self.weights) != (self.kind is not None):
+            raise ValueError("kind and weights go together: the column, and a strength for each value")
+        if any(weight <= 0 for weight in self.weights.values()):
+            raise ValueError(f"weights must be above 0, found {self.weights}; leave a kind out to drop it")
+        return self
+
+
+class ItemTable(_Section):
+    """The catalogue. Without a path, the items are those seen in the events."""
+
+    path: str | None = None
+    id: str
+    title: str | None = None  # shown to people; the id is shown where there is none
+    available_from: str | None = None  # when an item enters the catalogue, on the events' time axis
+
+
+class QueryTable(_Section):
+    """Static columns of who is asked for. Without a path, only their ids are known."""
+
+    path: str | None = None
+    id: str
+
+
+class Data(_Section):
+    """Where the tables come from and how rows are accepted."""
+
+    source: Literal["simulated", "movielens-1m", "movielens-100k", "tables"]
+    path: Path | None = None
+    events: EventTable
+    items: ItemTable
+    queries: QueryTable | None = None
+    min_item_events: int = Field(default=0, ge=0)  # for published protocols: rarer items leave the catalogue
+    segment: str | None = None  # category feature of the query table; slices and popularity use it
+    simulated_events: Count = 240_000  # draws of the simulated world; repeats drop out, so about 200,000 events
+
+    @model_validator(mode="after")
+    def _has_path(self) -> Data:
+        if self.source != "simulated" and self.path is None:
+            raise ValueError(f'path is needed for source = "{self.source}": the folder that holds the tables')
+        if self.source == "tables" and self.events.path is None:
+            raise ValueError('events.path is needed for source = "tables"')
+        return self
+
+
+# --- features -----------------------------------------------------------------------------------------------
+
+
+class _Feature(_Section):
+    name: str
+    table: Literal["items", "queries", "events"]
+    column: str | None = None  # default: the feature's name
+    dimension: Count = 16
+
+    @property
+    def source_column(self) -> str:
+        """The column of the source table that holds it."""
+        return self.column or self.name
+
+
+class IdFeature(_Feature):
+    """The id itself; hidden now and then in training, so that content learns to carry the cold."""
+
+    kind: Literal["id"]
+    table: Literal["items", "queries"]
+    dimension: Count = 64
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    min_count: Count = 2  # ids with fewer training events are treated as unknown
+
+
+class CategoryFeature(_Feature):
+    """One value out of few."""
+
+    kind: Literal["category"]
+
+
+class MultiCategoryFeature(_Feature):
+    """Several values in one text column, joined by `separator` (Parquet lists are joined on reading)."""
+
+    kind: Literal["multi_category"]
+    separator: str = "|"
+
+
+class NumberFeature(_Feature):
+    """A finite number, standardised; where there is none, `missing`, or an error without it."""
+
+    kind: Literal["number"]
+    missing: float | None = None
+    log: bool = False  # log(1 + x) first; for amounts and counts
+
+
+class TextFeature(_Feature):
+    """Free text as a bag of words."""
+
+    kind: Literal["text"]
+    words: Count = 10_000
+    length: Count = 32
+
+
+class TimeFeature(_Feature):
+    """The moment of the request as hour of day and day of week, cyclical (UTC)."""
+
+    kind: Literal["time"]
+    table: Literal["events"]
+
+
+class VectorFeature(_Feature):
+    """A precomputed embedding of `width` numbers, one list column."""
+
+    kind: Literal["vector"]
+    width: Count
+
+
+Feature = Annotated[
+    IdFeature | CategoryFeature | MultiCategoryFeature | NumberFeature | TextFeature | TimeFeature | VectorFeature,
+    Field(discriminator="kind"),
+]
+
+
+# --- stages -------------------------------------------------------------------------------------------------
+
+
+class Split(_Section):
+    """Cut moments of the global time split, each a quantile of the events' times or an ISO date.
+
+    Towers learn before `validation`, are chosen on validation to `ranker`, the ranker learns on `ranker` to
+    `test`, and everything is judged on what comes after `test`.
+    """
+
+    validation: float | str = 0.8
+    ranker: float | str = 0.85
+    test: float | str = 0.9
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Split:
+        cuts = [self.validation, self.ranker, self.test]
+        for name, cut in zip(("validation", "ranker", "test"), cuts, strict=True):
+            if isinstance(cut, str):
+                try:
+                    datetime.fromisoformat(cut)
+                except ValueError:
+                    raise ValueError(f"{name} = {cut!r} is neither a quantile nor an ISO date") from None
+            elif not 0 < cut < 1:
+                raise ValueError(f"{name} = {cut} is not a quantile between 0 and 1")
+        if all(isinstance(cut, float) for cut in cuts) and not cuts[0] < cuts[1] < cuts[2]:  # type: ignore[operator]
+            raise ValueError(f"expected validation < ranker < test, found {cuts}")
+        return self
+
+
+def moment(cut: str) -> int:
+    """Unix seconds of an ISO date (UTC unless it names a zone)."""
+    parsed = datetime.fromisoformat(cut)
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp())
+
+
+class Baselines(_Section):
+    """Which baselines are fitted; windows are those of recent popularity."""
+
+    windows: tuple[Duration, ...] = ()  # default: 7d, 30d; without a clock 5 and 25 % of the log
+    neighbours: bool = True
+    als: bool = True
+    bpr: bool = True
+    factors: Count = 64
+
+
+class History(_Section):
+    """How the last items of a query are read."""
+
+    encoder: Literal["mean", "transformer"] = "transformer"
+    length: Count = 50
+    layers: Count = 2
+    heads: Count = 2
+
+
+class Towers(_Section):
+    """Both towers: width, history encoder, and how scores are formed."""
+
+    embedding_dim: Count = 64
+    hidden: tuple[Count, ...] = (128,)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    similarity: Literal["cosine", "dot"] = "cosine"
+    temperature: float = Field(default=0.1, gt=0)
+    history: History = History()
+
+
+class Trend(_Section):
+    """Point-in-time popularity of items, kept apart from what an item is."""
+
+    windows: tuple[Duration, ...] = ()  # default: 1d, 7d, 30d; without a clock 1, 5 and 25 % of the log
+    bucket: Duration | None = None  # how often it is counted anew; default: 1d, or 1 % of the log
+
+
+class Negatives(_Section):
+    """What a positive is compared with.
+
+    Up to `whole_catalogue_below` items the softmax runs over the whole catalogue; above, over the batch's own
+    positives and `uniform` items drawn evenly, with logQ correction for both.
+    """
+
+    whole_catalogue_below: int = Field(default=10_000, ge=0)
+    uniform: int = Field(default=1024, ge=0)
+    logq: bool = True
+
+
+class Train(_Section):
+    """How the towers are fitted."""
+
+    target: Literal["next", "future"] = "future"
+    horizon: Duration | None = None  # "future": how far after an event its targets may lie
+    batch: Count = 512
+    learning_rate: float = Field(default=1e-3, gt=0)
+    max_epochs: Count = 20
+    patience: Count = 2
+    refit_epochs: Count = 2
+    max_examples: Count = 2_000_000  # an epoch looks at no more, drawn anew each time
+    negatives: Negatives = Negatives()
+
+
+class Index(_Section):
+    """The searcher and what is asked of it."""
+
+    searcher: Literal["auto", "exact", "scann"] = "auto"  # auto: exact below 20,000 items
+    target_recall: float = Field(default=0.98, gt=0, le=1)  # against exact search, at `candidates`
+    candidates: Count = 100
+
+
+class Floors(_Section):
+    """Least acceptable values; lifts are relative to the best popularity baseline."""
+
+    lift: float = 0.0
+    slice_lift: float = -0.1
+    searcher_recall: float = 0.95
+    list_lift: float = 0.0
+    min_users: Count = 50  # a slice with fewer reads "cannot tell"
+
+
+class Gate(_Section):
+    """Checks that decide whether a model may be published."""
+
+    k: Count = 100
+    list_k: Count = 10
+    floors: Floors = Floors()
+
+
+class Ranker(_Section):
+    """The model that rescores the candidates (DCN-v2)."""
+
+    hidden: tuple[Count, ...] = (128, 64)
+    cross_layers: Count = 2
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    batch: Count = 64  # requests, each with all its candidates
+    max_epochs: Count = 10
+    patience: Count = 2
+    max_requests: Count = 20_000
+
+
+class Rerank(_Section):
+    """List-level goals: maximal marginal relevance, 1 = relevance alone."""
+
+    relevance: float = Field(default=0.9, ge=0, le=1)
+    pool: Count = 50  # best-ranked candidates among which the list is chosen
+
+
+class Publish(_Section):
+    """Where versions of the bundle go."""
+
+    root: Path = Path("bundles")
+
+
+class Config(_Section):
+    """One run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = 0
+    data: Data
+    features: tuple[Feature, ...]
+    split: Split = Split()
+    baselines: Baselines = Baselines()
+    towers: Towers = Towers()
+    trend: Trend = Trend()
+    train: Train = Train()
+    index: Index = Index()
+    gate: Gate = Gate()
+    ranker: Ranker = Ranker()
+    rerank: Rerank = Rerank()
+    publish: Publish = Publish()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        # Lower case, as the engines that hold the tables take "Price" and "price" for one column.
+        names = [feature.name.lower() for feature in self.features]
+        reserved = {"query", "item", "time", "weight", "history", "history_time", "exclude", "k"}
+        reserved |= {
+            "kind",
+            "reason",
+            "query_row",
+            "item_row",
+            "available_from",
+        }  # columns of the prepared tables
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"features: the name {name!r} is used {names.count(name)} times")
+            if name in reserved:
+                raise ValueError(f"features: the name {name!r} is reserved; choose another and set column")
+        if not self.on("items"):
+            raise ValueError("features: none describes items; expected at least the item id")
+        if self.data.events.order:
+            clocks = [feature.name for feature in self.features if feature.kind == "time"]
+            if clocks:
+                raise ValueError(f"features: {clocks[0]!r} needs a clock, and data.events.order has none")
+        if self.data.segment and self.data.segment not in {
+            feature.name for feature in self.on("queries") if feature.kind == "category"
+        }:
+            raise ValueError(f"data.segment: {self.data.segment!r} is no category feature of queries")
+        if self.index.candidates < self.gate.k:
+            raise ValueError(f"index.candidates = {self.index.candidates} is below gate.k = {self.gate.k}")
+        return self
+
+    def on(self, table: str) -> tuple[Feature, ...]:
+        """Features of one table ("items", "queries" or "events"), in file order."""
+        return tuple(feature for feature in self.features if feature.table == table)
