@@ -1,0 +1,36 @@
+"""Where tables come from: the simulated world, MovieLens files, or anyone's Parquet and CSV."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from configs.schema import Config
+from pipelines.sources import files, movielens, simulated
+from pipelines.sources.base import RawTables
+
+__all__ = ["RawTables", "fingerprint", "read"]
+
+_SOURCES = {
+    "simulated": simulated,
+    "movielens-1m": movielens,
+    "movielens-100k": movielens,
+    "tables": files,
+}
+
+
+def read(config: Config, backend: Any) -> RawTables:
+    """The raw tables of `config.data`, opened lazily on an Ibis backend. Raises: DataError."""
+    return _SOURCES[config.data.source].read(config, backend)
+
+
+def fingerprint(config: Config) -> str:
+    """Hash of the contents of every file that `read` would read, whatever their dates. Raises: DataError."""
+    digest = hashlib.sha256()
+    for path in _SOURCES[config.data.source].paths(config):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()
