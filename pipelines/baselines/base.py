@@ -1,0 +1,29 @@
+"""What every baseline offers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from pipelines.tables import Interactions, Requests
+
+
+class Baseline(Protocol):
+    """A recommender that is fitted on past events and scores the whole catalogue for a request.
+
+    `scores` can be given to `pipelines.evaluation.ranking.rank` as it is.
+    """
+
+    name: str
+
+    def fit(self, interactions: Interactions, n_queries: int, n_items: int, now: int) -> None:
+        """Learn from the events before `now` (on the events' time axis); later ones are not looked at."""
+        ...
+
+    def scores(self, requests: Requests) -> np.ndarray:
+        """Scores of all N items for b requests, float32 [b, N], higher is better; it may be read-only.
+
+        A request's `query` may be unknown to the fit (-1, or a row without events) and its history empty.
+        """
+        ...

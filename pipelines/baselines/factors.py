@@ -1,0 +1,136 @@
+"""Matrix factorisation by implicit: alternating least squares, and Bayesian personalised ranking.
+
+Both score a query known to the fit by its fitted factors, and an unknown one by what its history says; with
+neither, by the mean of the fitted queries.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.cpu.bpr import BayesianPersonalizedRanking
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from pipelines.baselines.matrix import history_items, query_items
+from pipelines.tables import Interactions, Requests
+
+
+class ALS:
+    """Weighted least squares on implicit feedback (Hu, Koren and Volinsky, 2008).
+
+    implicit reads alpha * weight as the confidence of an observed pair, against 1 for all others (the paper
+    has 1 + alpha * weight). With alpha 1 and weights 1 every pair counts alike: a regularised SVD of the
+    binary matrix. threads: 0 for all cores; the result is the same for any number.
+    """
+
+    def __init__(
+        self,
+        factors: int = 64,
+        regularization: float = 0.05,
+        alpha: float = 1.0,
+        iterations: int = 15,
+        threads: int = 0,
+        seed: int = 0,
+        name: str = "ALS",
+    ) -> None:
+        self.factors = factors
+        self.regularization = regularization
+        self.alpha = alpha
+        self.iterations = iterations
+        self.threads = threads
+        self.seed = seed
+        self.name = name
+
+    def fit(self, interactions: Interactions, n_queries: int, n_items: int, now: int) -> None:
+        """Factorise the events before `now`."""
+        matrix = query_items(interactions.before(now), n_queries, n_items)
+        # implicit runs its own threads; those of BLAS beside them make it many times slower.
+        with threadpool_limits(1, "blas"):
+            self.model = AlternatingLeastSquares(
+                factors=self.factors,
+                regularization=self.regularization,
+                alpha=self.alpha,
+                iterations=self.iterations,
+                num_threads=self.threads,
+                random_state=self.seed,
+            )
+            self.model.fit(matrix, show_progress=False)
+        self.queries = FittedQueries(matrix, self.model.user_factors)
+
+    def scores(self, requests: Requests) -> np.ndarray:
+        """Predicted preferences, float32 [b, N]."""
+        vectors, unknown = self.queries.lookup(requests)
+        if len(unknown):
+            history = history_items(requests.history.take(unknown), len(self.model.item_factors))
+            with threadpool_limits(1, "blas"):
+                vectors[unknown] = self.model.recalculate_user(unknown, history)
+        return vectors @ self.model.item_factors.T
+
+
+class BPR:
+    """Matrix factorisation trained to rank taken items above others (Rendle et al., 2009).
+
+    An unknown query is the mean of its history's item factors. threads: with more than one the updates race
+    and no two fits are the same.
+    """
+
+    def __init__(
+        self,
+        factors: int = 64,
+        learning_rate: float = 0.01,
+        regularization: float = 0.01,
+        iterations: int = 100,
+        threads: int = 1,
+        seed: int = 0,
+        name: str = "BPR",
+    ) -> None:
+        self.factors = factors
+        self.learning_rate = learning_rate
+        self.regularization = regularization
+        self.iterations = iterations
+        self.threads = threads
+        self.seed = seed
+        self.name = name
+
+    def fit(self, interactions: Interactions, n_queries: int, n_items: int, now: int) -> None:
+        """Factorise the events before `now`; BPR knows taken or not, so weights are not used."""
+        matrix = query_items(interactions.before(now), n_queries, n_items)
+        self.model = BayesianPersonalizedRanking(
+            factors=self.factors,
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            iterations=self.iterations,
+            num_threads=self.threads,
+            random_state=self.seed,
+        )
+        self.model.fit(matrix, show_progress=False)
+        self.queries = FittedQueries(matrix, self.model.user_factors)
+
+    def scores(self, requests: Requests) -> np.ndarray:
+        """Predicted preferences, float32 [b, N]."""
+        item_factors = self.model.item_factors
+        vectors, unknown = self.queries.lookup(requests)
+        if len(unknown):
+            history = history_items(requests.history.take(unknown), len(item_factors))
+            vectors[unknown] = history @ item_factors / history.sum(axis=1).A1[:, None]
+            vectors[unknown, -1] = 1  # implicit keeps each item's bias in the last column
+        return vectors @ item_factors.T
+
+
+class FittedQueries:
+    """Factors of the queries that the fit knows, and their mean for those of whom nothing is known."""
+
+    def __init__(self, matrix: sparse.csr_matrix, factors: np.ndarray) -> None:
+        """matrix: [n_queries, n_items], what was fitted; factors: float32 [n_queries, f]."""
+        self.known = np.diff(matrix.indptr) > 0
+        self.factors = factors
+        self.mean = factors[self.known].mean(axis=0) if self.known.any() else np.zeros_like(factors[0])
+
+    def lookup(self, requests: Requests) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of b requests, float32 [b, f], and the rows that the caller can improve from a history."""
+        inside = (requests.query >= 0) & (requests.query < len(self.known))
+        row = np.where(inside, requests.query, 0)
+        known = inside & self.known[row]
+        vectors = np.where(known[:, None], self.factors[row], self.mean)
+        return vectors, np.flatnonzero(~known & (requests.history.lengths > 0))
