@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from towers.quiet import quiet
+
 # TF_Code and TF_DataType, numbered as in tensorflow/c/tf_status.h and tf_datatype.h.
 # fmt: off
 _CODES = [
@@ -47,7 +49,6 @@ _SHORT_CALLS = {
     "TF_StringCopy": "vpsl", "TF_StringGetDataPointer": "pp", "TF_StringGetSize": "lp",
 }
 # fmt: on
-_SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025012714SetMinLogLevelENS0_18LogSeverityAtLeastE"  # a C++ name
 
 
 class RuntimeFailure(RuntimeError):
@@ -229,14 +230,13 @@ def _library(package: str, name: str) -> Path | None:
 @functools.cache
 def _api() -> SimpleNamespace:
     """The C functions. Loads TensorFlow's libraries on the first call."""
-    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read while loading; errors come as a status
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read while loading; errors come as a status
     path = _library("tensorflow", "libtensorflow_cc.so.2")
     if path is None:
         raise RuntimeFailure("NOT_FOUND", "TensorFlow is not installed, or has no libtensorflow_cc.so.2")
     # Not RTLD_GLOBAL: what it brings along exports an SSL of its own, and Python's hashlib would crash on it.
     libraries = ((ctypes.CDLL(str(path)), _LONG_CALLS), (ctypes.PyDLL(str(path)), _SHORT_CALLS))
-    # Part of TensorFlow logs past its own variable. Where this name has changed, there are a few lines more.
-    getattr(libraries[0][0], _SET_MIN_LOG_LEVEL, lambda level: None)(int(level))
+    quiet(libraries[0][0])
     api = SimpleNamespace()
     for library, calls in libraries:
         for name, letters in calls.items():

@@ -1,0 +1,288 @@
+"""The bundle: one version of one recommender on disk, and the call that answers from it.
+
+    <root>/<name>/<integer version>/
+        saved_model.pb, variables/           the graph (TF Serving loads these)
+        assets.extra/state.sqlite            item titles, and each query's features and history
+        assets.extra/golden.json             requests with the answers they must get
+        manifest.json                        what it is, and a sha256 of every file
+
+A bundle is read through TensorFlow's C API; nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.errors import UserError
+from configs.load import parse
+from configs.schema import Config, Feature
+from serving.runtime import RuntimeFailure, Session, scann_library
+from serving.state import State
+
+MANIFEST = "manifest.json"
+STATE = Path("assets.extra") / "state.sqlite"
+GOLDEN = Path("assets.extra") / "golden.json"
+_NUMBER = re.compile("0|[1-9][0-9]*")
+_LARGEST = {"number": float(np.finfo(np.float32).max), "time": float(2**62)}  # what float32 and int64 surely hold
+
+
+class BundleError(UserError):
+    """A bundle cannot be used: it is missing, changed, incomplete, or of another version."""
+
+
+class RequestError(UserError):
+    """A request cannot be answered as asked."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One place of a list: the item, its title, the ranker's score, and whether popularity filled the place."""
+
+    item: str
+    title: str
+    score: float
+    filled: bool
+
+
+class Bundle:
+    """A verified bundle, ready to answer. `manifest` says what it is."""
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.config: Config = parse(manifest["config"], str(folder / MANIFEST))
+        self.state = State(folder / STATE)
+        features = (*self.config.on("queries"), *self.config.on("events"))
+        self._features = [f for f in features if f.kind != "time" or f.column is not None]  # else the request's time
+
+    @cached_property
+    def session(self) -> Session:
+        """The loaded graph. Raises: BundleError."""
+        libraries = []
+        if self.manifest["searcher"] == "scann":
+            library = scann_library()
+            if library is None:
+                raise BundleError(f"bundle: {self.folder} needs ScaNN's operations; install the scann package")
+            libraries = [library]
+        try:
+            return Session(self.folder, self.manifest["signatures"], op_libraries=libraries)
+        except RuntimeFailure as failure:
+            raise BundleError(f"bundle: {self.folder} cannot be loaded: {failure}") from None
+
+    def recommend(
+        self,
+        user: str | None = None,
+        k: int = 10,
+        *,
+        history: Sequence[str] | None = None,
+        history_time: Sequence[int] | None = None,
+        exclude: Sequence[str] = (),
+        context: Mapping[str, Any] | None = None,
+        time: int | None = None,
+    ) -> list[Recommendation]:
+        """The k best items for a query, best first.
+
+        user: whose stored features and history are used; an unknown one, or None, is answered from the rest.
+        history: item ids, oldest first, instead of the stored ones; unknown ids are passed over. history_time:
+        their times, by default the request's. context: request features and overrides of stored ones, by name.
+        time: when it is asked, on the events' time axis; by default the end of the data that the bundle knows.
+        Raises: RequestError, BundleError.
+        """
+        inputs = self.request(user, history=history, history_time=history_time, context=context, time=time)
+        if k < 1:
+            raise RequestError(f"k: found {k}, expected at least 1")
+        inputs["exclude"] = _strings([list(exclude)])
+        inputs["k"] = np.array([min(k, self.manifest["items"])], np.int32)  # room is made for k, found or not
+        answer = self.run("recommend", inputs)
+        count = int(answer["count"][0])
+        items = [item.decode() for item in answer["items"][0][:count]]
+        titles = self.state.titles(items)
+        filled = answer["filled"][0] if "filled" in answer else np.ones(count, bool)
+        return [
+            Recommendation(item, titles.get(item, item), float(answer["scores"][0][i]), bool(filled[i]))
+            for i, item in enumerate(items)
+        ]
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Call a signature with raw arrays. Raises: RequestError, BundleError."""
+        if signature not in self.manifest["signatures"]:
+            raise RequestError(
+                f"bundle: {self.folder} has no signature {signature!r}; found {', '.join(self.manifest['signatures'])}"
+            )
+        session = self.session
+        try:
+            return session.run(signature, inputs)
+        except RuntimeFailure as failure:
+            raise BundleError(f"bundle: {signature} failed in {self.folder}: {failure}") from None
+        except ValueError as error:  # inputs that do not fit the signature
+            raise RequestError(f"bundle: {error}") from None
+
+    def request(
+        self,
+        user: str | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        history_time: Sequence[int] | None = None,
+        context: Mapping[str, Any] | None = None,
+        time: int | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Raw inputs for one query, [1, ...]; arguments as `recommend`. Raises: RequestError."""
+        stored = self.state.query(user) if user is not None else None
+        given = dict(context or {})
+        names = {feature.name for feature in self._features}
+        if unknown := sorted(set(given) - names):
+            raise RequestError(f"context: unknown feature {unknown[0]!r}; expected one of {sorted(names)}")
+        now = int(self.manifest["data"]["end"] if time is None else time)
+        items = list(history if history is not None else stored.history if stored else [])
+        if history_time is not None:
+            times = list(history_time)
+        else:
+            times = list(stored.history_time) if stored and history is None else [now] * len(items)
+        if len(times) != len(items):
+            raise RequestError(f"history_time: found {len(times)} times for {len(items)} items, expected as many")
+        inputs = {"time": np.array([now], np.int64), "history": _strings([items])}
+        inputs["history_time"] = np.array([times], np.int64).reshape(1, len(items))
+        values = {**(stored.features if stored else {}), **given}
+        for feature in self._features:
+            inputs[feature.name] = raw_value(feature, values.get(feature.name), now)
+        return inputs
+
+
+def raw_value(feature: Feature, value: Any, now: int) -> np.ndarray:
+    """One request's value of a feature as the graph takes it, [1] or [1, width]; None is missing.
+
+    Raises: RequestError.
+    """
+    if feature.kind == "number":
+        return np.array([_number(feature, feature.missing if value is None else value)], np.float32)
+    if feature.kind == "vector":
+        try:
+            vector = np.zeros(feature.width) if value is None else np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            vector = np.empty(0)
+        if vector.shape != (feature.width,) or not (np.abs(vector) <= _LARGEST["number"]).all():
+            raise RequestError(f"{feature.name}: found {value!r}, expected {feature.width} finite numbers")
+        return vector.astype(np.float32)[None]
+    if feature.kind == "time":
+        return np.array([now if value is None else int(_number(feature, value))], np.int64)
+    if feature.kind == "multi_category" and isinstance(value, (list, tuple)):
+        value = feature.separator.join(map(str, value))
+    return np.array(["" if value is None else str(value)], object)
+
+
+def _number(feature: Feature, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not abs(number) <= _LARGEST[feature.kind]:  # NaN is not
+        found = "nothing" if value is None else repr(value)
+        raise RequestError(f"{feature.name}: found {found}, expected a finite number")
+    return number
+
+
+def _strings(rows: list[list[str]]) -> np.ndarray:
+    return np.array(rows, object).reshape(len(rows), len(rows[0]))
+
+
+def load_bundle(path: Path | str) -> Bundle:
+    """Open a bundle: one version, or the newest under a model's folder. Raises: BundleError."""
+    folder = newest(Path(path))
+    return Bundle(folder, verify(folder))
+
+
+def versions(model: Path) -> list[int]:
+    """Version numbers under a model's folder, ascending."""
+    if not model.is_dir():
+        return []
+    return sorted(int(path.name) for path in model.iterdir() if _NUMBER.fullmatch(path.name) and path.is_dir())
+
+
+def newest(path: Path) -> Path:
+    """`path` itself when it is a version, else its newest version. Raises: BundleError."""
+    if (path / MANIFEST).is_file():
+        return path
+    if found := versions(path):
+        return path / str(found[-1])
+    raise BundleError(f"bundle: {path} is no bundle; expected a folder with {MANIFEST}, or one with numbered versions")
+
+
+def seal(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write the manifest of a finished folder: `facts`, and size and sha256 of every file."""
+    files = {str(path.relative_to(folder)): _described(path) for path in _files(folder)}
+    (folder / MANIFEST).write_text(json.dumps({**facts, "files": files}, indent=1) + "\n")
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest, after every file was held against it. Raises: BundleError that names the first difference."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        expected = manifest["files"]
+        expected = {name: (described["sha256"], described["bytes"]) for name, described in expected.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"bundle: {folder / MANIFEST} cannot be read: {error!r}") from None
+    found = {str(path.relative_to(folder)): path for path in _files(folder)}
+    for name, (sha256, size) in expected.items():
+        if name not in found:
+            raise BundleError(f"bundle: {folder} lacks {name}, which its manifest lists")
+        actual = _described(found[name])
+        if (actual["sha256"], actual["bytes"]) != (sha256, size):
+            raise BundleError(
+                f"bundle: {found[name]} was changed: found sha256 {actual['sha256'][:12]}... of {actual['bytes']} "
+                f"bytes, expected {sha256[:12]}... of {size}"
+            )
+    if extra := sorted(set(found) - set(expected)):
+        raise BundleError(f"bundle: {folder} holds {extra[0]}, which its manifest does not list")
+    return manifest
+
+
+def seal_id(folder: Path) -> dict[str, Any] | None:
+    """The file list of a manifest, which identifies a bundle; None where there is none to read."""
+    try:
+        return json.loads((folder / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_golden(bundle: Bundle) -> None:
+    """Ask the golden requests once more. Raises: BundleError that names the first answer that differs."""
+    path = bundle.folder / GOLDEN
+    try:
+        recorded = [
+            ({name: _array(described) for name, described in golden["inputs"].items()}, list(golden["items"]))
+            for golden in json.loads(path.read_text())
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"bundle: {path} cannot be read: {error!r}") from None
+    for number, (inputs, expected) in enumerate(recorded):
+        items = [item.decode() for item in bundle.run("recommend", inputs)["items"][0]]
+        if items != expected:
+            raise BundleError(
+                f"bundle: golden request {number} in {bundle.folder} was answered {items[:3]}..., "
+                f"expected {expected[:3]}..."
+            )
+
+
+def _array(described: Mapping[str, Any]) -> np.ndarray:
+    dtype = object if described["dtype"] == "string" else described["dtype"]
+    return np.array(described["data"], dtype).reshape(described["shape"])
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return {"sha256": digest.hexdigest(), "bytes": path.stat().st_size}

@@ -1,0 +1,68 @@
+"""Popularity as a bundle: the same inputs and list outputs as the recommender, for when popularity wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from configs.schema import Config
+from serving.recommender import Tensors, concrete, contains, listed, tracked
+from serving.requests import RequestReader
+from serving.signatures import list_specs
+from towers.backend import tf
+from towers.features import Statistics, lookup
+
+
+class PopularityRecommender(tf.Module):
+    """Answers with the most popular items of the query's segment that it has not seen.
+
+    ids [N]; scores [S + 1, N], one row per segment and the overall scores last; segments [S], their values.
+    """
+
+    def __init__(
+        self, config: Config, fitted: Statistics, ids: Sequence[str], scores: np.ndarray, segments: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._reader = RequestReader(config, fitted, ids)
+        self._segment = lookup(segments)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        self.ids = tf.Variable([*ids, ""], trainable=False)
+        self.order = tf.Variable(order.astype(np.int32), trainable=False)
+        self.scores = tf.Variable(np.take_along_axis(scores, order, axis=1).astype(np.float32), trainable=False)
+        self.resources = tracked([*self._reader.layers, self._segment])
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The functions to export: a list, and the same list as candidates."""
+        specs = list_specs(self._config)
+        return {"recommend": concrete(self.recommend, specs), "retrieve": concrete(self.retrieve, specs)}
+
+    def recommend(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """items, scores and filled (all True: every place is popularity's), each [B, max k], and count [B]."""
+        rows, scores = self._popular(inputs)
+        return listed(self.ids, rows, scores, inputs["k"], rows >= 0)
+
+    def retrieve(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """items and scores [B, max k], count [B]."""
+        rows, scores = self._popular(inputs)
+        return listed(self.ids, rows, scores, inputs["k"])
+
+    def _popular(self, inputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        seen = self._reader.rows(tf.concat([inputs["history"], inputs["exclude"]], axis=1))
+        k, segment = tf.maximum(tf.reduce_max(inputs["k"]), 1), self._row(inputs)
+        needed = k + tf.shape(seen)[1]
+        rows, scores = (tf.gather(table[:, :needed], segment) for table in (self.order, self.scores))
+        rows = tf.where(contains(seen, rows), -1, rows)
+        order = tf.argsort(tf.cast(rows < 0, tf.int32), axis=1, stable=True)[:, :k]
+        rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
+        missing = [[0, 0], [0, k - tf.shape(rows)[1]]]
+        return tf.pad(rows, missing, constant_values=-1), tf.pad(scores, missing)
+
+    def _row(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Row of `scores` for each request, [B]; the last where the segment is missing or unknown."""
+        last = tf.shape(self.order)[0] - 1
+        if self._config.data.segment is None or self.order.shape[0] == 1:
+            return tf.fill([tf.shape(inputs["time"])[0]], last)
+        known = tf.cast(self._segment(inputs[self._config.data.segment]), tf.int32) - 2
+        return tf.where(known >= 0, known, last)

@@ -1,0 +1,227 @@
+"""The whole recommender as one graph: retrieve, filter, rank, rerank, behind the signatures of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.schema import Config
+from serving.policies import mmr
+from serving.requests import Request, RequestReader
+from serving.searchers import Searcher
+from serving.signatures import item_specs, list_specs, request_specs
+from towers.backend import keras, tf
+from towers.features import Preprocess, Statistics
+from towers.losses import MASKED
+from towers.ranker import Ranker
+from towers.retrieval import TwoTower
+
+Tensors = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What the graph must know of N items, by catalogue row.
+
+    ids [N]; static [N, d + 1] and trend [N, t], the two parts of item vectors; ranker [N, h], the ranker's item
+    side; indexed [M], rows in the searcher's order; popular [P], rows from most to least popular.
+    """
+
+    ids: Sequence[str]
+    static: np.ndarray
+    trend: np.ndarray
+    ranker: np.ndarray
+    indexed: np.ndarray
+    popular: np.ndarray
+
+
+@dataclass(frozen=True)
+class Models:
+    """The fitted parts of one recommender, and the statistics of its features."""
+
+    towers: TwoTower
+    ranker: Ranker
+    searcher: Searcher
+    fitted: Statistics
+
+
+class Recommender(tf.Module):
+    """Stateless recommender over raw inputs; `signatures()` are what TF Serving calls."""
+
+    def __init__(self, config: Config, models: Models, catalogue: Catalogue) -> None:
+        super().__init__()
+        self._config = config
+        # Keras objects stay behind plain ones: exporting them would trace every layer once more
+        self._models = models
+        self._reader = RequestReader(config, models.fitted, catalogue.ids)
+        self._item_reader = Preprocess(config.on("items"), models.fitted)
+        self._dimension = config.towers.embedding_dim
+        self.searcher = models.searcher
+        self.ids = tf.Variable([*catalogue.ids, ""], trainable=False)  # the last row names no item
+        self.static = tf.Variable(catalogue.static, trainable=False)
+        self.trend = tf.Variable(catalogue.trend, trainable=False)
+        self.ranker_items = tf.Variable(catalogue.ranker, trainable=False)
+        self.indexed = tf.Variable(catalogue.indexed.astype(np.int32), trainable=False)
+        self.popular = tf.Variable(catalogue.popular.astype(np.int32), trainable=False)
+        self.resources = tracked([*self._reader.layers, self._item_reader, models.towers, models.ranker])
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The functions to export, by signature name."""
+        candidates = {"candidates": tf.TensorSpec([None, None], tf.string, "candidates")}
+        specs = {
+            self.recommend: list_specs(self._config),
+            self.retrieve: list_specs(self._config),
+            self.rank: request_specs(self._config) | candidates,
+            self.embed_user: request_specs(self._config),
+            self.embed_item: item_specs(self._config),
+        }
+        return {method.__name__: concrete(method, inputs) for method, inputs in specs.items()}
+
+    def recommend(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """The list: items, scores and filled (taken from popularity to fill a short list), each [B, max k], count [B].
+
+        Inputs as `signatures.list_specs`; row b holds at most k[b] items, and places beyond count[b] hold "".
+        """
+        request = self._reader.read(inputs)
+        length = tf.maximum(tf.reduce_max(inputs["k"]), 1)
+        pool, depth = self._config.rerank.pool, self._config.index.candidates
+        rows, retrieval = self._candidates(request, tf.maximum(length, max(pool, depth)))
+        # a neighbour in the batch that asks for more must not widen what this request is chosen from
+        retrieval = first(retrieval, tf.maximum(inputs["k"], max(pool, depth)))
+        scores, best = tf.math.top_k(self._rank(request, rows, retrieval), tf.maximum(length, pool))
+        scores = first(scores, tf.maximum(inputs["k"], pool))
+        rows = tf.where(scores > MASKED, tf.gather(rows, best, axis=1, batch_dims=1), -1)
+        content = tf.math.l2_normalize(self._content(rows), axis=-1)
+        order = mmr(scores, content, self._config.rerank.relevance, length)
+        rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
+        filled_rows, filled = fill(rows, request.seen, self.popular, length)
+        return listed(self.ids, filled_rows, tf.where(filled, 0.0, scores), inputs["k"], filled)
+
+    def retrieve(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """The candidates of the towers alone, best first: items and scores [B, max k], count [B]."""
+        request = self._reader.read(inputs)
+        rows, scores = self._candidates(request, tf.maximum(tf.reduce_max(inputs["k"]), 1))
+        return listed(self.ids, rows, scores, inputs["k"])
+
+    def rank(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """Given candidates [B, C] (padded with ""), rescored: items and scores [B, C] best first, count [B]."""
+        request = self._reader.read(inputs)
+        rows = self._reader.rows(inputs["candidates"])
+        item = tf.concat([tf.gather(table, tf.maximum(rows, 0)) for table in (self.static, self.trend)], axis=-1)
+        retrieval = tf.einsum("bd,bcd->bc", self._query(request), item)
+        retrieval = tf.where(rows >= 0, retrieval, MASKED)
+        order = tf.argsort(-retrieval, axis=1, stable=True)  # the ranker reads ranks, so lists come sorted
+        rows, retrieval = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, retrieval))
+        scores = self._rank(request, rows, retrieval)
+        rows = tf.where(scores > MASKED, rows, -1)
+        order = tf.argsort(-scores, axis=1, stable=True)
+        rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
+        width = tf.fill([tf.shape(rows)[0]], tf.shape(rows)[1])
+        return listed(self.ids, rows, scores, width)
+
+    def embed_user(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """The query vector that is searched with, {"vector": [B, d + 1 + t]}."""
+        return {"vector": self._query(self._reader.read(inputs))}
+
+    def embed_item(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """The static part of an item's vector from raw features, {"vector": [B, d + 1]}."""
+        return {"vector": self._models.towers.items(self._item_reader(inputs))}
+
+    def _query(self, request: Request) -> tf.Tensor:
+        history = self._content(request.batch["item"])
+        return self._models.towers.query_vectors(request.batch, history)
+
+    def _content(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.static[:, : self._dimension], tf.maximum(rows, 0))
+
+    def _candidates(self, request: Request, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The k best items not seen, rows and scores [B, k]; -1 and `MASKED` where there are fewer."""
+        most_seen = tf.reduce_max(tf.reduce_sum(tf.cast(request.seen >= 0, tf.int32), axis=1))
+        scores, place = self.searcher.search(self._query(request), k + tf.maximum(most_seen, 0))
+        rows = tf.where(place >= 0, tf.gather(self.indexed, tf.maximum(place, 0)), -1)
+        allowed = (rows >= 0) & ~contains(request.seen, rows)
+        scores, best = tf.math.top_k(tf.where(allowed, scores, MASKED), k)
+        rows = tf.gather(rows, best, axis=1, batch_dims=1)
+        return tf.where(scores > MASKED, rows, -1), scores
+
+    def _rank(self, request: Request, rows: tf.Tensor, retrieval: tf.Tensor) -> tf.Tensor:
+        """The ranker's scores [B, K], `MASKED` where there is no candidate or a request beyond reason got no number."""
+        known = tf.maximum(rows, 0)
+        scores = self._models.ranker.score(
+            request.batch,
+            tf.gather(self.ranker_items, request.batch["item"]),
+            tf.gather(self.ranker_items, known),
+            tf.gather(self.trend, known),
+            retrieval,
+        )
+        return tf.where(tf.math.is_finite(scores), scores, MASKED)
+
+
+def tracked(layers: Sequence[keras.layers.Layer]) -> list:
+    """Variables and lookup tables inside `layers`: what an exported graph must carry along."""
+    found: list = []
+    for layer in layers:
+        found += layer.variables
+        for part in layer._flatten_layers():
+            found += [part.lookup_table] if hasattr(part, "lookup_table") else []
+    return found
+
+
+def concrete(
+    method: Callable[[Tensors], Tensors], specs: Mapping[str, tf.TensorSpec]
+) -> tf.types.experimental.ConcreteFunction:
+    """A signature whose inputs are the named tensors."""
+
+    @tf.function(input_signature=list(specs.values()))
+    def signature(*values):
+        return method(dict(zip(specs, values, strict=True)))
+
+    return signature.get_concrete_function()
+
+
+def first(scores: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+    """Scores [B, K] with all places but the first n [B] of each row `MASKED`."""
+    return tf.where(tf.range(tf.shape(scores)[1])[None, :] < n[:, None], scores, MASKED)
+
+
+def contains(seen: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Which of rows [B, n] are among seen [B, S], [B, n] bool; -1 is in nothing."""
+    return tf.reduce_any(rows[:, :, None] == seen[:, None, :], axis=2) & (rows >= 0)
+
+
+def fill(rows: tf.Tensor, seen: tf.Tensor, popular: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Fill short lists [B, k] (-1 at the end) with the most popular items not seen and not listed.
+
+    To rows [B, k] and which of them were filled in, [B, k] bool.
+    """
+
+    def filled() -> tf.Tensor:
+        needed = k + tf.shape(seen)[1] + tf.shape(rows)[1]
+        spare = tf.tile(popular[None, :needed], [tf.shape(rows)[0], 1])
+        spare = tf.where(contains(seen, spare) | contains(rows, spare), -1, spare)
+        both = tf.concat([rows, spare], axis=1)
+        order = tf.argsort(tf.cast(both < 0, tf.int32), axis=1, stable=True)
+        full = tf.gather(both, order, axis=1, batch_dims=1)[:, :k]
+        return tf.pad(full, [[0, 0], [0, k - tf.shape(full)[1]]], constant_values=-1)
+
+    full = tf.cond(tf.reduce_any(rows < 0), filled, lambda: rows)
+    return full, (rows < 0) & (full >= 0)
+
+
+def listed(
+    ids: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, k: tf.Tensor, filled: tf.Tensor | None = None
+) -> Tensors:
+    """Rows [B, n] as a list of at most k [B] items each: items, scores, count, and filled where given."""
+    count = tf.minimum(tf.reduce_sum(tf.cast(rows >= 0, tf.int32), axis=1), tf.maximum(k, 0))
+    within = tf.range(tf.shape(rows)[1])[None, :] < count[:, None]
+    nothing = tf.shape(ids)[0] - 1
+    result = {
+        "items": tf.gather(ids, tf.where(within, rows, nothing)),
+        "scores": tf.where(within, scores, 0.0),
+        "count": count,
+    }
+    if filled is not None:
+        result["filled"] = filled & within
+    return result

@@ -1,0 +1,80 @@
+"""From raw request inputs to what the towers read, in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from configs.schema import Config
+from serving.signatures import reads_request_time
+from towers.backend import keras, tf
+from towers.features import FIRST_KNOWN, Preprocess, Statistics, lookup
+
+
+@dataclass(frozen=True)
+class Request:
+    """A batch of requests: `batch` as `TwoTower.query_vectors` takes it, `seen` [B, S] catalogue rows that must
+    not be recommended (-1 is padding)."""
+
+    batch: dict[str, tf.Tensor]
+    seen: tf.Tensor
+
+
+class RequestReader:
+    """Raw strings and numbers to `Request`; holds the lookup tables of one model."""
+
+    def __init__(self, config: Config, fitted: Statistics, item_ids: Sequence[str]) -> None:
+        self._length = config.towers.history.length
+        self._static, self._events = config.on("queries"), config.on("events")
+        self.items = lookup(item_ids)
+        self.static = Preprocess(self._static, fitted)
+        self.context = Preprocess(self._events, fitted)
+
+    def rows(self, ids: tf.Tensor) -> tf.Tensor:
+        """Item ids of any shape to catalogue rows, int32; -1 for "" and for ids the model does not know."""
+        return tf.maximum(tf.cast(self.items(ids), tf.int32) - FIRST_KNOWN, -1)
+
+    def read(self, inputs: Mapping[str, tf.Tensor]) -> Request:
+        """Read the inputs of `signatures.list_specs` (exclude may be absent)."""
+        history = self.rows(inputs["history"])
+        item, mask, item_time = self._latest(history, inputs["history_time"], inputs["time"])
+        batch = {
+            "item": item,
+            "mask": mask,
+            "item_time": item_time,
+            "moment": tf.concat([item_time, inputs["time"][:, None]], axis=1),
+        }
+        batch |= {f"static/{name}": value for name, value in self._encode(self.static, self._static, inputs).items()}
+        batch |= {f"context/{name}": value for name, value in self._encode(self.context, self._events, inputs).items()}
+        seen = history
+        if "exclude" in inputs:
+            seen = tf.concat([history, self.rows(inputs["exclude"])], axis=1)
+        return Request(batch, seen)
+
+    def _latest(self, rows: tf.Tensor, time: tf.Tensor, now: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The last L known items, right-aligned: rows, mask and times, each [B, L]."""
+        missing = tf.maximum(self._length - tf.shape(rows)[1], 0)
+        rows = tf.pad(rows, [[0, 0], [missing, 0]], constant_values=-1)
+        time = tf.pad(time, [[0, 0], [missing, 0]])
+        # a stable sort moves padding and unknown items to the front and keeps the order of the rest
+        order = tf.argsort(tf.cast(rows >= 0, tf.int32), axis=1, stable=True)[:, -self._length :]
+        rows = tf.gather(rows, order, axis=1, batch_dims=1)
+        mask = rows >= 0
+        time = tf.where(mask, tf.gather(time, order, axis=1, batch_dims=1), now[:, None])
+        length = [None, self._length]
+        return (
+            tf.ensure_shape(tf.maximum(rows, 0), length),
+            tf.ensure_shape(mask, length),
+            tf.ensure_shape(time, length),
+        )
+
+    def _encode(self, preprocess: Preprocess, features: Sequence[Any], inputs: Mapping[str, tf.Tensor]) -> dict:
+        if not features:
+            return {}
+        return preprocess({f.name: inputs["time" if reads_request_time(f) else f.name] for f in features})
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """Every layer that holds lookup tables."""
+        return [self.items, self.static, self.context]

@@ -1,0 +1,51 @@
+"""What a served model takes: the inputs of each signature, derived from the features of the config.
+
+Every input begins with the batch. Histories and exclusions are padded with "" to any length.
+"""
+
+from __future__ import annotations
+
+from configs.schema import Config, Feature
+from towers.backend import tf
+
+_STRINGS = ("id", "category", "multi_category", "text")
+
+
+def feature_spec(feature: Feature) -> tf.TensorSpec:
+    """The raw input of one feature, [B] or [B, width]."""
+    if feature.kind in _STRINGS:
+        return tf.TensorSpec([None], tf.string, feature.name)
+    if feature.kind == "vector":
+        return tf.TensorSpec([None, feature.width], tf.float32, feature.name)
+    if feature.kind == "time":
+        return tf.TensorSpec([None], tf.int64, feature.name)
+    return tf.TensorSpec([None], tf.float32, feature.name)
+
+
+def request_specs(config: Config) -> dict[str, tf.TensorSpec]:
+    """Who asks: query features, request context, the request's time, and the history."""
+    features = [*config.on("queries"), *(f for f in config.on("events") if not reads_request_time(f))]
+    specs = {feature.name: feature_spec(feature) for feature in features}
+    return specs | {
+        "time": tf.TensorSpec([None], tf.int64, "time"),
+        "history": tf.TensorSpec([None, None], tf.string, "history"),
+        "history_time": tf.TensorSpec([None, None], tf.int64, "history_time"),
+    }
+
+
+def list_specs(config: Config) -> dict[str, tf.TensorSpec]:
+    """A request for a list: who asks, what must not be in it, and how long it may be."""
+    return request_specs(config) | {
+        "exclude": tf.TensorSpec([None, None], tf.string, "exclude"),
+        "k": tf.TensorSpec([None], tf.int32, "k"),
+    }
+
+
+def item_specs(config: Config) -> dict[str, tf.TensorSpec]:
+    """Raw item features."""
+    return {feature.name: feature_spec(feature) for feature in config.on("items")}
+
+
+def reads_request_time(feature: Feature) -> bool:
+    """Whether a feature is computed from the request's own time, and so is no input."""
+    return feature.kind == "time" and feature.column is None

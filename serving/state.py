@@ -1,0 +1,69 @@
+"""What serving knows of queries and items besides the graph: features, histories and titles, in SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_TABLES = """
+CREATE TABLE items (item TEXT PRIMARY KEY, title TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE queries (
+    query TEXT PRIMARY KEY, features TEXT NOT NULL, history TEXT NOT NULL, history_time TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class QueryState:
+    """One query: feature values by name, and what it took, oldest first, with times on the events' axis."""
+
+    features: Mapping[str, Any]
+    history: Sequence[str]
+    history_time: Sequence[int]
+
+
+class State:
+    """Read access to a state file."""
+
+    def __init__(self, path: Path) -> None:
+        # immutable: nobody writes to a published bundle, so SQLite needs no lock files beside it
+        self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True, check_same_thread=False)
+
+    def query(self, query: str) -> QueryState | None:
+        """What is known of a query; None for an unknown one."""
+        row = self._connection.execute(
+            "SELECT features, history, history_time FROM queries WHERE query = ?", (query,)
+        ).fetchone()
+        return QueryState(*map(json.loads, row)) if row else None
+
+    def any_query(self) -> str | None:
+        """The id of the query with the longest history, to show something with."""
+        row = self._connection.execute("SELECT query FROM queries ORDER BY length(history) DESC, query LIMIT 1")
+        found = row.fetchone()
+        return found[0] if found else None
+
+    def titles(self, items: Sequence[str]) -> dict[str, str]:
+        """Titles by item id; unknown items are left out."""
+        found: dict[str, str] = {}
+        for start in range(0, len(items), 1000):  # SQLite bounds the parameters of one statement
+            part = list(items[start : start + 1000])
+            marks = ",".join("?" * len(part))
+            found.update(self._connection.execute(f"SELECT item, title FROM items WHERE item IN ({marks})", part))
+        return found
+
+
+def write_state(path: Path, titles: Iterable[tuple[str, str]], queries: Iterable[tuple[str, QueryState]]) -> None:
+    """Write a new state file from (item, title) pairs and (query, state) pairs."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript(_TABLES)
+        connection.executemany("INSERT INTO items VALUES (?, ?)", titles)
+        rows = (
+            (query, *(json.dumps(part) for part in (state.features, state.history, state.history_time)))
+            for query, state in queries
+        )
+        connection.executemany("INSERT INTO queries VALUES (?, ?, ?, ?)", rows)
+    connection.close()
