@@ -189,12 +189,15 @@ class Split(_Section):
     """Cut moments of the global time split, each a quantile of the events' times or an ISO date.
 
     Towers learn before `validation`, are chosen on validation to `ranker`, the ranker learns on `ranker` to
-    `test`, and everything is judged on what comes after `test`.
+    `test`, and everything is judged on what comes after `test`: "returning" judges every query that has a past
+    before the cut and comes back, with its history as of the cut and all it takes later as targets; "rolling"
+    judges every query at one of its events in the window, drawn at random, with all that went before as history.
     """
 
     validation: float | str = 0.8
     ranker: float | str = 0.85
     test: float | str = 0.9
+    requests: Literal["returning", "rolling"] = "returning"  # rolling: for queries that live short, as sessions do
 
     @model_validator(mode="after")
     def _ordered(self) -> Split:
@@ -247,6 +250,14 @@ class Towers(_Section):
     temperature: float = Field(default=0.1, gt=0)
     history: History = History()
 
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Towers:
+        if self.history.encoder == "transformer" and self.embedding_dim % self.history.heads:
+            raise ValueError(
+                f"embedding_dim = {self.embedding_dim}, expected a multiple of history.heads = {self.history.heads}"
+            )
+        return self
+
 
 class Trend(_Section):
     """Point-in-time popularity of items, kept apart from what an item is."""
@@ -272,7 +283,7 @@ class Train(_Section):
 
     target: Literal["next", "future"] = "future"
     horizon: Duration | None = None  # "future": how far after an event its targets may lie
-    batch: Count = 512
+    batch: Count = 64  # pieces of histories, each of up to history.length + 1 examples
     learning_rate: float = Field(default=1e-3, gt=0)
     max_epochs: Count = 20
     patience: Count = 2

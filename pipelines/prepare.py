@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 from configs.errors import DataError
 from configs.schema import Config
 from pipelines.assemble import Tables, assemble
+from pipelines.progress import Progress
+from pipelines.stage import Inputs
 from pipelines.tables import Interactions
 
 
@@ -61,6 +63,13 @@ class Prepared:
     items: pd.DataFrame
     queries: pd.DataFrame
     kinds: pd.Categorical
+
+
+def stage(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """The prepare stage: `prepare` into `out`, and say what became of the rows."""
+    for name, account in prepare(config, out).tables.items():
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in account.quarantined.items())
+        progress.say(f"{name}: {account.rows:,} rows = {account.kept:,} kept + {reasons or 'none'} set aside")
 
 
 def prepare(config: Config, folder: Path, now: int | None = None) -> PrepareSummary:

@@ -1,0 +1,48 @@
+"""Candidates as serving retrieves them: searched in the index, without what the query has seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.tables import Candidates, Requests
+from serving.searchers import Searcher
+from towers.backend import tf
+
+_BLOCK = 512
+
+
+def search(searcher: Searcher, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and places [Q, k] for query vectors [Q, D], in blocks."""
+    blocks = [
+        searcher.search(tf.constant(queries[start : start + _BLOCK]), tf.constant(k))
+        for start in range(0, len(queries), _BLOCK)
+    ]
+    return tuple(np.concatenate([block[part].numpy() for block in blocks]) for part in (0, 1))  # type: ignore[return-value]
+
+
+def retrieve(searcher: Searcher, indexed: np.ndarray, queries: np.ndarray, requests: Requests, k: int) -> Candidates:
+    """The k best unseen items of each request; over-fetches by the longest history, in blocks of like length.
+
+    indexed [M]: catalogue row of each place in the searcher; queries [R, D] the requests' vectors.
+    """
+    items = np.full((len(requests), k), -1, np.int32)
+    scores = np.full((len(requests), k), -np.inf, np.float32)
+    order = np.argsort(requests.history.lengths, kind="stable")
+    for start in range(0, len(order), _BLOCK):
+        rows = order[start : start + _BLOCK]
+        block = requests.take(rows)
+        found, place = search(searcher, queries[rows], k + int(block.history.lengths.max(initial=0)))
+        item = np.where(place >= 0, indexed[place], -1)
+        items[rows], scores[rows] = _unseen(item, found, block, k)
+    return Candidates(items, scores, searcher.kind)
+
+
+def _unseen(item: np.ndarray, score: np.ndarray, requests: Requests, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Move what was seen, or is no item, behind the rest, and keep k."""
+    width = np.int64(max(item.max(initial=0), requests.history.values.max(initial=0)) + 2)
+    row = np.arange(len(item))[:, None] * width
+    drop = np.isin(row + item, requests.history.rows * width + requests.history.values) | (item < 0)
+    order = np.argsort(drop, axis=1, kind="stable")[:, :k]
+    dropped = np.take_along_axis(drop, order, axis=1)
+    kept_items = np.where(dropped, -1, np.take_along_axis(item, order, axis=1))
+    return kept_items, np.where(dropped, -np.inf, np.take_along_axis(score, order, axis=1))

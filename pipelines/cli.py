@@ -1,0 +1,253 @@
+"""The command line: parse, call, print, exit. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from configs.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Two-stage recommendation: towers, an index, a ranker, and the gates that keep a bad model out.",
+)
+GATE_FAILED = 3
+_INTERRUPTED = 130  # what a shell reports for Ctrl-C
+
+Override = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set towers.embedding_dim=32")]
+Runs = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
+RunOrConfig = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its TOML file.")]
+Policy = Annotated[str, typer.Option(help="What to publish: model, or popularity when it wins.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show results only.")] = False,
+) -> None:
+    """Options of every command."""
+    _state.update(debug=debug, quiet=quiet)
+
+
+_state: dict[str, bool] = {"debug": False, "quiet": False}
+
+
+@app.command()
+def demo(runs: Runs = Path("runs"), override: Override = None) -> None:
+    """Run everything on simulated data and show ten recommendations."""
+    from configs.load import builtin, load
+
+    _run(load(builtin("demo"), override or []), runs)
+
+
+@app.command()
+def run(
+    target: RunOrConfig,
+    runs: Runs = Path("runs"),
+    override: Override = None,
+) -> None:
+    """Run the whole pipeline: from tables to a published bundle and a report."""
+    _run(*_config(target, runs, override))
+
+
+def _run(config: Any, runs: Path) -> None:
+    from pipelines.run import run as run_pipeline
+
+    outcome = run_pipeline(config, runs, _progress())
+    _show(config, outcome.folder)
+    if outcome.published is None:
+        _lines(("report", outcome.report), ("next", f"twinspire publish {outcome.folder} --policy popularity"))
+        print(outcome.reason, file=sys.stderr)
+        raise typer.Exit(GATE_FAILED)
+    _recommendations(outcome.published, None, 10)
+    _lines(
+        ("report", outcome.report),
+        ("TensorBoard", f"twinspire tensorboard {outcome.folder}"),
+        ("bundle", outcome.published),
+        ("next", f"twinspire recommend {outcome.published} --user ID"),
+    )
+
+
+def _stage_command(name: str, summary: str, following: str) -> None:
+    def command(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = None) -> None:
+        from pipelines.run import run_until
+
+        work = _open(target, runs, override)
+        result = run_until(work, name, _progress())
+        _lines((name, result), ("next", f"twinspire {following} {work.folder}"))
+
+    command.__doc__ = summary
+    app.command(name)(command)
+
+
+_stage_command("prepare", "Validate and normalise the tables.", "baselines")
+_stage_command("baselines", "Fit and measure the baselines.", "train")
+_stage_command("train", "Fit the towers.", "index")
+_stage_command("index", "Build and tune the index.", "gate")
+_stage_command("gate", "Judge the candidates.", "rank")
+_stage_command("rank", "Fit the ranker and judge the list.", "export")
+_stage_command("export", "Write the bundle and replay it.", "publish")
+
+
+@app.command()
+def publish(
+    target: RunOrConfig, policy: Policy = "model", runs: Runs = Path("runs"), override: Override = None
+) -> None:
+    """Publish the run's bundle as the next version, if the gates passed."""
+    from pipelines.run import publish_run
+
+    if policy not in ("model", "popularity"):
+        raise UserError(f"--policy: found {policy!r}, expected model or popularity")
+    work = _open(target, runs, override)
+    version, reason = publish_run(work, policy, _progress())
+    if version is None:
+        print(reason, file=sys.stderr)
+        _lines(("next", f"twinspire report {work.folder}"))
+        raise typer.Exit(GATE_FAILED)
+    _lines(("bundle", version), ("next", f"twinspire recommend {version} --user ID"))
+
+
+@app.command()
+def report(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = None) -> None:
+    """Write and show the report of whatever has run."""
+    from pipelines.run import report_run
+
+    work = _open(target, runs, override)
+    page = report_run(work, _progress())
+    _show(work.config, work.folder)
+    _lines(("report", page))
+
+
+@app.command()
+def recommend(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a model's folder of versions.")],
+    user: Annotated[str | None, typer.Option(help="Whose features and history to use.")] = None,
+    k: Annotated[int, typer.Option(help="How many.")] = 10,
+    history: Annotated[list[str] | None, typer.Option(help="Item ids, oldest first; replaces the stored ones.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Item ids that must not be recommended.")] = None,
+    context: Annotated[list[str] | None, typer.Option(help="Request features: --context device=phone")] = None,
+    time: Annotated[int | None, typer.Option(help="Moment of the request; default: the end of the data.")] = None,
+) -> None:
+    """Answer from a published bundle."""
+    given = dict(_pair(text) for text in context or [])
+    _recommendations(bundle, user, k, history=history, exclude=exclude or [], context=given, time=time)
+
+
+@app.command()
+def tensorboard(
+    target: RunOrConfig,
+    runs: Runs = Path("runs"),
+    override: Override = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 6006,
+) -> None:
+    """Open TensorBoard on a run."""
+    from pipelines.board import open_board
+
+    open_board(_open(target, runs, override).results, port)
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="movielens-1m or movielens-100k.")],
+    out: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
+) -> None:
+    """Download a public data set from its publisher."""
+    from pipelines.download import download
+
+    folder = download(name, out)
+    _lines(("data", folder), ("next", f"twinspire run configs/{name}.toml --set data.path={folder}"))
+
+
+def _open(target: Path, runs: Path, override: list[str] | None) -> Any:
+    """The run that a folder or a TOML file names."""
+    from pipelines.run import open_run
+
+    return open_run(*_config(target, runs, override))
+
+
+def _config(target: Path, runs: Path, override: list[str] | None) -> tuple[Any, Path]:
+    """The config that a run's folder or a TOML file holds, and the folder of its runs."""
+    from configs.load import load
+    from pipelines.stage import config_of
+
+    if not target.is_dir():
+        return load(target, override or []), runs
+    if override:
+        raise UserError(f"--set: {target} is a finished config; give the TOML file to change a key")
+    return config_of(target), target.resolve().parent
+
+
+def _progress() -> Any:
+    from pipelines.progress import Progress
+
+    return Progress(quiet=_state["quiet"])
+
+
+def _show(config: Any, folder: Path) -> None:
+    """The summary of a run on standard output."""
+    from rich.console import Console
+
+    from pipelines.report import print_summary, summarise
+
+    results = {path.name: path for path in folder.iterdir() if path.is_symlink()}
+    # a pipe has no width of its own, and 80 columns would cut the table
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    print_summary(summarise(config, results), console)
+
+
+def _recommendations(bundle: Path, user: str | None, k: int, **request: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from serving.bundle import load_bundle
+
+    opened = load_bundle(bundle)
+    if user is None and not request:
+        user = opened.state.any_query()
+    found = opened.recommend(user, k, **request)
+    who = f"for {user}" if user is not None else "for an anonymous query"
+    known = user is not None and opened.state.query(user) is not None
+    table = Table(title=f"{len(found)} recommendations {who}{'' if known else ' (nothing stored of it)'}", box=None)
+    for column, side in (("", "right"), ("item", "left"), ("title", "left"), ("score", "right"), ("", "left")):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for place, one in enumerate(found, 1):
+        table.add_row(str(place), one.item, one.title, f"{one.score:.3f}", "from popularity" if one.filled else "")
+    Console(highlight=False, markup=False).print(table)
+
+
+def _lines(*pairs: tuple[str, Any]) -> None:
+    for name, value in pairs:
+        print(f"{name + ':':<13} {value}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--context: found {text!r}, expected key=value, e.g. device=phone")
+    return key, value
+
+
+def main() -> None:
+    """Entry point: a mendable error is one line and exit 2; Ctrl-C leaves a run that goes on where it stopped."""
+    try:
+        app()
+    except SystemExit as done:
+        if done.code == _INTERRUPTED:
+            print("stopped; the same command goes on where this one left off", file=sys.stderr)
+        raise
+    except (UserError, OSError) as error:
+        _fail(str(error), 2)
+    except Exception as error:
+        _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug to see where)", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    if _state["debug"]:
+        raise
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,84 @@
+"""Encoded tables: what each feature learned of its column, and the numbers the towers read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from configs.schema import Config, Feature
+from pipelines.tables import Requests
+from towers.features import Preprocess, encode, statistics
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Feature statistics by name, and the encoded item and query tables, {name: [rows, ...]}."""
+
+    fitted: dict[str, dict[str, Any]]
+    items: dict[str, np.ndarray]
+    queries: dict[str, np.ndarray]
+    context: Preprocess
+
+    def requests(self, requests: Requests) -> dict[str, np.ndarray]:
+        """Encoded static and context features of requests, under "static/NAME" and "context/NAME"."""
+        inputs = {f"static/{name}": column[requests.query] for name, column in self.queries.items()}
+        context = encode(self.context, requests.context)
+        return inputs | {f"context/{name}": column for name, column in context.items()}
+
+
+def encode_tables(
+    config: Config, items: pd.DataFrame, queries: pd.DataFrame, context: Mapping[str, np.ndarray]
+) -> Encoded:
+    """Fit feature statistics on the tables and on the `context` columns of the training events, then encode."""
+    tables = {
+        "items": columns_of(items, config.on("items")),
+        "queries": columns_of(queries, config.on("queries")),
+    }
+    fitted = (
+        statistics(config.on("items"), tables["items"])
+        | statistics(config.on("queries"), tables["queries"])
+        | statistics(config.on("events"), context)
+    )
+    return _encode(config, fitted, tables)
+
+
+def save(encoded: Encoded, path: Path) -> None:
+    """Write what the features learned; the tables are encoded anew on loading."""
+    path.write_text(json.dumps(encoded.fitted))
+
+
+def load(config: Config, items: pd.DataFrame, queries: pd.DataFrame, path: Path) -> Encoded:
+    """Read what `save` wrote and encode the tables with it."""
+    tables = {
+        "items": columns_of(items, config.on("items")),
+        "queries": columns_of(queries, config.on("queries")),
+    }
+    return _encode(config, json.loads(path.read_text()), tables)
+
+
+def _encode(config: Config, fitted: dict[str, dict[str, Any]], tables: dict[str, dict[str, np.ndarray]]) -> Encoded:
+    return Encoded(
+        fitted,
+        encode(Preprocess(config.on("items"), fitted), tables["items"]),
+        encode(Preprocess(config.on("queries"), fitted), tables["queries"]),
+        Preprocess(config.on("events"), fitted),
+    )
+
+
+def columns_of(table: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, np.ndarray]:
+    """Feature columns of a table as arrays that TensorFlow takes."""
+    return {feature.name: _array(table[feature.name], feature) for feature in features}
+
+
+def _array(column: pd.Series, feature: Feature) -> np.ndarray:
+    if feature.kind == "vector":
+        return np.stack(list(column)).astype(np.float32)
+    if feature.kind == "number":
+        return column.to_numpy(np.float32)
+    return column.to_numpy(object)

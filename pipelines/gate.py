@@ -1,0 +1,94 @@
+"""The gate stage: candidate recall of the refitted towers against the best popularity, overall and by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from configs.schema import Config
+from pipelines.candidates import retrieve
+from pipelines.dataset import Dataset, load_dataset
+from pipelines.evaluation.metrics import per_request
+from pipelines.evaluation.ranking import rank
+from pipelines.evaluation.results import Results, load_results, save_results
+from pipelines.evaluation.slices import only, request_slices, target_slices
+from pipelines.index import load_index, overlap_by_row
+from pipelines.progress import Progress
+from pipelines.stage import Inputs
+from pipelines.tables import Candidates
+from pipelines.train import REFITTED, load_towers
+from pipelines.verdicts import Verdict, level_verdict, lift_verdict, save_verdicts, slice_verdict
+from towers.backend import tf
+
+NAME = "candidates"
+
+
+def gate(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Write the candidates of the test requests, their metrics, and the verdicts; failing is a result, no error."""
+    dataset = load_dataset(config, inputs["prepare"])
+    vectors = load_towers(dataset, inputs["train"], REFITTED, dataset.cuts.test)
+    index, requests = load_index(inputs["index"]), dataset.test_requests
+    depth = max(config.index.candidates, config.gate.k)
+    found = retrieve(index.searcher, index.rows, vectors.of(requests), requests, depth)
+    exact = rank(vectors.score, requests, depth, dataset.eligible(dataset.cuts.test))
+    results = {
+        name: Results.of(c, requests.targets, config.gate.k, config.gate.list_k)
+        for name, c in (("towers", found), ("towers, exact search", exact))
+    }
+    verdicts = list(judge(dataset, found, exact, load_results(inputs["baselines"] / "results.npz")))
+    save_results(results, out / "results.npz")
+    save_verdicts(verdicts, out / "verdicts.json")
+    np.savez(out / "candidates.npz", items=found.items, scores=found.scores)
+    _write_board(verdicts, out / "tensorboard")
+    progress.say(summary(verdicts))
+
+
+def judge(
+    dataset: Dataset, found: Candidates, exact: Candidates, baselines: Mapping[str, Results]
+) -> Iterator[Verdict]:
+    """Overall lift, searcher against exact search, then every slice of requests and of targets."""
+    floors, k = dataset.config.gate.floors, dataset.config.gate.k
+    requests, metric = dataset.test_requests, f"recall@{k}"
+    rival = strongest_popularity(baselines, metric)
+    ours, theirs = per_request(found, requests.targets, k)["recall"], baselines[rival].metrics[metric]
+    lift = f"{metric} lift over {rival}"
+    yield lift_verdict(NAME, lift, ours, theirs, floors.lift, floors.min_users)
+    yield level_verdict(
+        NAME, "searcher recall against exact", overlap_by_row(found.items, exact.items), floors.searcher_recall
+    )
+    for name, rows in request_slices(dataset, requests).items():
+        yield slice_verdict(NAME, lift, name, ours[rows], theirs[rows], floors.slice_lift, floors.min_users)
+    popular = Candidates(baselines[rival].items, np.zeros_like(baselines[rival].items, np.float32), rival)
+    for name, kept in target_slices(dataset, dataset.cuts.test).items():
+        targets = only(requests.targets, kept)
+        some = targets.lengths > 0
+        if some.any():
+            of_ours, of_theirs = (per_request(c, targets, k)["recall"][some] for c in (found, popular))
+            yield slice_verdict(NAME, lift, name, of_ours, of_theirs, floors.slice_lift, floors.min_users)
+
+
+def strongest_popularity(baselines: Mapping[str, Results], metric: str) -> str:
+    """Name of the popularity that does best on the judged requests themselves: the hardest rival to beat."""
+    names = [name for name in baselines if name.startswith("popularity")]
+    return max(names, key=lambda name: baselines[name].mean(metric))
+
+
+def summary(verdicts: list[Verdict]) -> str:
+    """One line: the overall lift and how many checks failed."""
+    failed = [verdict for verdict in verdicts if verdict.status == "fail"]
+    first = verdicts[0]
+    state = "passed" if not failed and first.status == "pass" else "FAILED"
+    return (
+        f"gate {state}: {first.metric} {first.value:+.1%} [{first.low:+.1%}, {first.high:+.1%}], "
+        f"{len(failed)} of {len(verdicts)} checks failed"
+    )
+
+
+def _write_board(verdicts: list[Verdict], folder: Path) -> None:
+    board = tf.summary.create_file_writer(str(folder))
+    with board.as_default():
+        for verdict in verdicts:
+            tf.summary.scalar(f"gate/{verdict.metric}/{verdict.slice}", verdict.value, step=0)
+    board.close()

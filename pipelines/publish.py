@@ -1,0 +1,74 @@
+"""Publishing: a gated bundle becomes the next version under its model's folder, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from configs.errors import UserError
+from configs.load import parse
+from serving.bundle import MANIFEST, Bundle, check_golden, seal_id, verify, versions
+
+
+class GateFailed(UserError):
+    """A gate failed, so nothing was published."""
+
+
+def publish(bundle: Path, root: Path) -> Path:
+    """Copy `bundle` to `root/<name>/<next version>`; one that is there already stays where it is.
+
+    Before the rename that makes it visible, the copy is held against its manifest and must answer its golden
+    requests. Raises: GateFailed, BundleError.
+    """
+    manifest = verify(bundle)
+    if not manifest["publishable"]:
+        raise GateFailed(f"publish: nothing was published: {failures(manifest)}")
+    model = root / parse(manifest["config"], str(bundle / MANIFEST)).name  # a checked name: it becomes a path
+    model.mkdir(parents=True, exist_ok=True)
+    if (existing := _find(model, manifest)) is not None:
+        return existing
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=model))
+    try:
+        shutil.copytree(bundle, partial, dirs_exist_ok=True)
+        check_golden(Bundle(partial, verify(partial)))
+        return _rename(partial, model)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def failures(manifest: Mapping[str, Any]) -> str:
+    """The verdicts that stand in the way, in one line."""
+    blocking = [
+        v for v in manifest["verdicts"] if v["status"] == "fail" or (v["slice"], v["status"]) == ("all", "cannot tell")
+    ]
+    return "; ".join(
+        f"{v['gate']} gate, {v['slice']}: {v['metric']} is {v['value']:+.3f} [{v['low']:+.3f}, {v['high']:+.3f}], "
+        f"floor {v['floor']:+.3f} ({v['status']})"
+        for v in blocking
+    )
+
+
+def _find(model: Path, manifest: Mapping[str, Any]) -> Path | None:
+    """The version that holds the very same bundle."""
+    for version in reversed(versions(model)):
+        if seal_id(model / str(version)) == manifest["files"]:
+            return model / str(version)
+    return None
+
+
+def _rename(partial: Path, model: Path) -> Path:
+    """Give the copy the next free number; another publisher may take one in between."""
+    number = max(versions(model), default=0)
+    while True:
+        number += 1
+        target = model / str(number)
+        try:
+            partial.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+        else:
+            return target

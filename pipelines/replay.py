@@ -1,0 +1,127 @@
+"""The replay check: the exported graph must answer as the offline pipeline did, id by id.
+
+The offline lists come from encoded tables, numpy and eager calls; the bundle starts from raw strings. Any
+difference in encoding, history handling, filtering or search would show here before it shows to a person.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.errors import UserError
+from pipelines.dataset import Dataset
+from pipelines.encoded import columns_of
+from pipelines.evaluation.results import load_results
+from pipelines.stage import Inputs
+from pipelines.tables import Requests
+from serving.bundle import GOLDEN
+from serving.runtime import Session, scann_library, signature_table
+from serving.signatures import reads_request_time
+from towers.backend import tf
+
+_SAMPLE = 512  # requests replayed
+_BATCH = 64
+_GOLDEN = 8
+_LEAST = 0.995  # share of ids that must agree: floats may swap what is nearly tied
+
+Call = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+class ReplayError(UserError):
+    """The exported model does not answer as the offline one."""
+
+
+def replay(dataset: Dataset, inputs: Inputs, folder: Path, searcher: str) -> dict[str, float]:
+    """Share of places whose ids agree with the offline list, in Python and through the C loader.
+
+    Raises: ReplayError.
+    """
+    requests = dataset.test_requests
+    rows = np.sort(np.random.default_rng(dataset.config.seed).permutation(len(requests))[:_SAMPLE])
+    offline = load_results(inputs["rank"] / "results.npz")["final list"].items[rows]
+    loaded = tf.saved_model.load(str(folder)).signatures["recommend"]
+    python = _agreement(dataset, requests.take(rows), offline, lambda raw: _numpy(loaded(**_tensors(raw))))
+    with c_session(folder, searcher) as session:
+        c_loader = _agreement(dataset, requests.take(rows), offline, lambda raw: session.run("recommend", raw))
+    for name, share in (("Python", python), ("the C loader", c_loader)):
+        if share < _LEAST:
+            raise ReplayError(
+                f"replay: {share:.2%} of ids agree with the offline lists in {name}, expected at least {_LEAST:.1%}"
+            )
+    return {"requests": len(rows), "python": python, "c_loader": c_loader}
+
+
+def c_session(folder: Path, searcher: str) -> Session:
+    """The exported graph in TensorFlow's C API, as a server loads it."""
+    library = scann_library() if searcher == "scann" else None
+    return Session(folder, signature_table(folder), op_libraries=[library] if library else [])
+
+
+def write_golden(dataset: Dataset, folder: Path, searcher: str) -> None:
+    """Write a few requests with the answers of the exported graph: asked again before every publishing."""
+    requests = dataset.test_requests.take(np.arange(min(_GOLDEN, len(dataset.test_requests))))
+    k = dataset.config.gate.list_k
+    golden = []
+    with c_session(folder, searcher) as session:
+        for row in range(len(requests)):
+            raw = raw_inputs(dataset, requests.take(np.array([row])), k)
+            items = session.run("recommend", raw)["items"][0]
+            golden.append({"inputs": {name: _json(value) for name, value in raw.items()}, "items": _text(items)})
+    (folder / GOLDEN).write_text(json.dumps(golden) + "\n")
+
+
+def raw_inputs(dataset: Dataset, requests: Requests, k: int) -> dict[str, np.ndarray]:
+    """Requests as a client sends them: raw feature values, and padded histories of item ids."""
+    config = dataset.config
+    ids = np.append(dataset.tables.items["item"].astype(str).to_numpy(object), "")
+    width = int(requests.history.lengths.max(initial=0))
+    columns = columns_of(dataset.tables.queries, config.on("queries"))
+    raw = {name: column[requests.query] for name, column in columns.items()}
+    for feature in config.on("events"):
+        if not reads_request_time(feature):
+            values = requests.context[feature.name]
+            raw[feature.name] = values.astype(np.float32) if feature.kind in ("number", "vector") else values
+    return raw | {
+        "time": requests.time.astype(np.int64),
+        "history": ids[requests.history.last(width, fill=-1)],
+        "history_time": requests.history_time.last(width, fill=0).astype(np.int64),
+        "exclude": np.empty((len(requests), 0), object),
+        "k": np.full(len(requests), k, np.int32),
+    }
+
+
+def _agreement(dataset: Dataset, requests: Requests, offline: np.ndarray, call: Call) -> float:
+    ids = np.append(dataset.tables.items["item"].astype(str).to_numpy(object), "")
+    same = total = start = 0
+    for block in requests.blocks(_BATCH):
+        answer = call(raw_inputs(dataset, block, offline.shape[1]))["items"]
+        expected = ids[offline[start : start + len(block)]]
+        same += sum(map(str.__eq__, _text(answer.ravel()), expected.ravel()))
+        total += expected.size
+        start += len(block)
+    return same / max(total, 1)
+
+
+def _text(items: np.ndarray) -> list[str]:
+    return [item.decode() for item in items]
+
+
+def _json(value: np.ndarray) -> dict[str, Any]:
+    return {
+        "dtype": "string" if value.dtype == object else value.dtype.name,
+        "shape": value.shape,
+        "data": value.tolist(),
+    }
+
+
+def _tensors(raw: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(value, tf.string if value.dtype == object else None) for name, value in raw.items()}
+
+
+def _numpy(answer: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in answer.items()}

@@ -1,0 +1,139 @@
+"""Stages and runs: results kept by content hash, skipped when nothing changed, resumed after a crash.
+
+A stage's result lives in `runs/.stages/NAME-KEY/`, where KEY hashes the version of twinspire, the sections of the
+config that the stage reads, the data files (for the first stage) and the keys of the stages before it. A run's
+folder holds links to its results, so runs that share a prefix share its work.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from importlib import import_module
+from operator import getitem
+from pathlib import Path
+
+from configs.errors import UserError
+from configs.load import digest, fingerprint, parse
+from configs.schema import Config
+from configs.version import VERSION
+from pipelines.progress import Progress
+
+Inputs = Mapping[str, Path]
+Work = Callable[[Config, Inputs, Path, Progress], None]
+
+
+class StageError(UserError):
+    """A stage cannot run: its run folder is damaged or in use."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: `work(config, inputs, out, progress)` reads the folders of the stages it comes `after` and writes
+    `out`. `reads` names the sections and keys ("gate.k") of the config that its result depends on; `resumes` keeps a
+    half-written folder."""
+
+    name: str
+    work: Work
+    after: tuple[str, ...]
+    reads: tuple[str, ...]
+    resumes: bool = False
+
+
+def late(place: str) -> Work:
+    """The function at "module:function", imported only when it runs: a cached run need not wait for TensorFlow."""
+
+    def work(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
+        module, function = place.split(":")
+        getattr(import_module(module), function)(config, inputs, out, progress)
+
+    return work
+
+
+class Run:
+    """A run's folder: `config.json`, and one link per finished stage."""
+
+    def __init__(self, config: Config, root: Path, data_fingerprint: str) -> None:
+        self.config = config
+        self.folder = root / f"{config.name}-{fingerprint(config)}"
+        self._store = root / ".stages"
+        self._data = data_fingerprint
+        self._keys: dict[str, str] = {}
+
+    @property
+    def results(self) -> dict[str, Path]:
+        """Folders of the finished stages, by name."""
+        return {path.name: path for path in self.folder.iterdir() if path.is_symlink() and path.exists()}
+
+    def open(self) -> None:
+        """Create the folder and write the resolved config."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.config.model_dump(mode="json"), indent=2) + "\n"
+        _write_whole(self.folder / "config.json", text)
+
+    def do(self, stage: Stage, progress: Progress) -> Path:
+        """The stage's result: found by its key, or made now. Raises what the stage's work raises."""
+        result = self._store / f"{stage.name}-{self._key(stage)}"
+        with _locked(self._store / f"{result.name}.lock"):
+            if result.exists():
+                progress.cached(stage.name)
+            else:
+                self._make(stage, result, progress)
+        link = self.folder / stage.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(result, self.folder))
+        return link
+
+    def _make(self, stage: Stage, result: Path, progress: Progress) -> None:
+        partial = result.with_name(result.name + ".partial")
+        if partial.exists() and not stage.resumes:
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        inputs = {name: self.folder / name for name in stage.after}
+        with progress.stage(stage.name):
+            stage.work(self.config, inputs, partial, progress)
+        partial.rename(result)
+
+    def _key(self, stage: Stage) -> str:
+        config = self.config.model_dump(mode="json")
+        parts = {
+            "version": VERSION,
+            "stage": stage.name,
+            "config": {name: reduce(getitem, name.split("."), config) for name in stage.reads},
+            "after": [self._keys[name] for name in stage.after],
+            "data": None if stage.after else self._data,
+        }
+        self._keys[stage.name] = digest(parts)[:12]
+        return self._keys[stage.name]
+
+
+def config_of(folder: Path) -> Config:
+    """The config of an existing run. Raises: StageError, ConfigError."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise StageError(f"run: {folder} holds no config.json; expected the folder of a run, or a TOML file")
+    return parse(json.loads(path.read_text()), str(path))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock that dies with the process. Raises: StageError when another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StageError(f"run: another process is working on {path.stem}; wait for it or stop it") from None
+        yield
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,170 @@
+"""The train stage: select the towers on the validation window, then refit them up to the test cut."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from configs.schema import Config
+from pipelines import encoded as encoding
+from pipelines.dataset import Dataset, load_dataset
+from pipelines.encoded import Encoded
+from pipelines.evaluation.metrics import per_request
+from pipelines.evaluation.ranking import rank
+from pipelines.evaluation.slices import request_slices
+from pipelines.examples import Examples
+from pipelines.progress import Progress
+from pipelines.stage import Inputs
+from pipelines.training import Fitted, Rate, Trainer, load_weights, save_weights
+from pipelines.trend import bucket_of, trend_at, trend_table
+from pipelines.vectors import Vectors
+from towers.backend import keras, tf
+from towers.features import encode
+from towers.retrieval import Log, TwoTower
+
+SELECTED, REFITTED = "selected", "refitted"
+
+
+def train(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Write feature statistics, the selected and the refitted towers, and what TensorBoard shows."""
+    dataset = load_dataset(config, inputs["prepare"])
+    encoded = _encoded(dataset, out / "features.json")
+    model = new_towers(dataset, encoded)
+    board = tf.summary.create_file_writer(str(out / "tensorboard"))
+    with board.as_default():
+        tf.summary.text("config", f"```json\n{json.dumps(config.model_dump(mode='json'), indent=2)}\n```", step=0)
+    fitted = _select(dataset, encoded, model, out / SELECTED, progress, board)
+    progress.say(f"validation recall@{config.gate.k} {fitted.best_recall:.4f} after epoch {fitted.best_epoch}")
+    _refit(dataset, encoded, model, out / REFITTED, progress, board)
+    board.close()
+    (out / "fitted.json").write_text(json.dumps(asdict(fitted)) + "\n")
+    for part in (SELECTED, REFITTED):
+        shutil.rmtree(out / part / "checkpoint", ignore_errors=True)
+
+
+def load_towers(dataset: Dataset, folder: Path, which: str, moment: int) -> Vectors:
+    """Towers of the train stage's folder, `SELECTED` or `REFITTED`, with trends as of `moment`."""
+    config, tables = dataset.config, dataset.tables
+    encoded = encoding.load(config, tables.items, tables.queries, folder / "features.json")
+    model = new_towers(dataset, encoded)
+    load_weights(model, folder / which / "best")
+    return Vectors(config, model, encoded, trend_at(dataset.trend, dataset.log, dataset.available, moment))
+
+
+def new_towers(dataset: Dataset, encoded: Encoded) -> TwoTower:
+    """Unfitted towers with all their weights made; the same weights for the same seed."""
+    keras.utils.set_random_seed(dataset.config.seed)
+    model = TwoTower(dataset.config, encoded.fitted, encoded.items, dataset.trend.columns)
+    trend = np.zeros((dataset.n_items, dataset.trend.columns), np.float32)
+    Vectors(dataset.config, model, encoded, trend).of(dataset.validation_requests.take(np.array([0])))
+    return model
+
+
+def _encoded(dataset: Dataset, path: Path) -> Encoded:
+    """Feature statistics, from the tables and from the context of events that the towers may know."""
+    context = dataset.log.before(dataset.cuts.validation).context
+    encoded = encoding.encode_tables(dataset.config, dataset.tables.items, dataset.tables.queries, context)
+    encoding.save(encoded, path)
+    return encoded
+
+
+def _select(
+    dataset: Dataset,
+    encoded: Encoded,
+    model: TwoTower,
+    folder: Path,
+    progress: Progress,
+    board: tf.summary.SummaryWriter,
+) -> Fitted:
+    """Fit on events before the validation cut; the best epoch is the one with the best candidate recall after it."""
+    config, cut = dataset.config, dataset.cuts.validation
+    examples = _examples(dataset, encoded, cut)
+    trainer = _trainer(dataset, encoded, model, examples, cut, config.train.learning_rate, folder)
+    eligible, requests = dataset.eligible(cut), dataset.validation_requests
+    trend = trend_at(dataset.trend, dataset.log, dataset.available, cut)
+
+    def validate() -> Mapping[str, float]:
+        vectors = Vectors(config, model, encoded, trend)
+        candidates = rank(vectors.score, requests, config.gate.k, eligible)
+        recall = per_request(candidates, requests.targets, config.gate.k)["recall"]
+        ndcg = per_request(candidates, requests.targets, config.gate.list_k)["ndcg"]
+        slices = request_slices(dataset, requests)
+        by_slice = {f"recall by {name}": float(recall[rows].mean()) for name, rows in slices.items()}
+        return {"recall": float(recall.mean()), "ndcg": float(ndcg.mean()), **by_slice}
+
+    record = _recorder(board, "towers", progress)
+    return trainer.fit(config.train.max_epochs, config.train.patience, validate, progress, record)
+
+
+def _refit(
+    dataset: Dataset,
+    encoded: Encoded,
+    model: TwoTower,
+    folder: Path,
+    progress: Progress,
+    board: tf.summary.SummaryWriter,
+) -> None:
+    """Go on from the selected weights with all events before the test cut, for a number of epochs set beforehand."""
+    train, cut = dataset.config.train, dataset.cuts.test
+    examples = _examples(dataset, encoded, cut)
+    # with nothing to stop it at a good moment, the rate falls to zero instead
+    steps = sum(examples.steps(epoch) for epoch in range(train.refit_epochs))
+    falling = keras.optimizers.schedules.CosineDecay(train.learning_rate, steps)
+    trainer = _trainer(dataset, encoded, model, examples, cut, falling, folder)
+    trainer.fit_fixed(train.refit_epochs, progress, _recorder(board, "refit", progress))
+    save_weights(model, folder / "best")
+
+
+def _examples(dataset: Dataset, encoded: Encoded, cut: int) -> Examples:
+    """Training batches of the events before `cut`."""
+    sequences = dataset.before(cut)
+    context = encode(encoded.context, sequences.context)
+    return Examples(dataset.config, sequences, encoded.queries, context, dataset.trend, dataset.n_items)
+
+
+def _trainer(
+    dataset: Dataset, encoded: Encoded, model: TwoTower, examples: Examples, cut: int, rate: Rate, folder: Path
+) -> Trainer:
+    """A trainer on the events before `cut`; ids seen too rarely in them are unknown to the model."""
+    past = dataset.log.before(cut)
+    log = Log(
+        trend_table(dataset.trend, past, dataset.available),
+        bucket_of(dataset.trend, past, dataset.available),
+        examples.target_share(),
+    )
+    model.set_known(
+        _counts(encoded.items, past.item, dataset.config.on("items")),
+        _counts(encoded.queries, past.query, dataset.config.on("queries")),
+    )
+    return Trainer(model, examples, log, rate, folder)
+
+
+def _counts(table: Mapping[str, np.ndarray], rows: np.ndarray, features: tuple) -> dict[str, np.ndarray]:
+    """How often each index of each id feature occurs among the events' `rows` of the table."""
+    return {
+        feature.name: np.bincount(table[feature.name][rows], minlength=int(table[feature.name].max()) + 1)
+        for feature in features
+        if feature.kind == "id"
+    }
+
+
+def _recorder(
+    board: tf.summary.SummaryWriter, prefix: str, progress: Progress
+) -> Callable[[int, Mapping[str, float]], None]:
+    """Writes an epoch's scalars to TensorBoard and a line to the person who waits."""
+
+    def record(epoch: int, scalars: Mapping[str, float]) -> None:
+        with board.as_default():
+            for name, value in scalars.items():
+                tf.summary.scalar(f"{prefix}/{name}", value, step=epoch)
+        board.flush()
+        shown = ("loss", "recall", "ndcg")
+        line = "  ".join(f"{name} {scalars[name]:.4f}" for name in shown if name in scalars)
+        progress.say(f"{prefix} epoch {epoch:>2}  {line}  {scalars['examples_per_second']:,.0f} examples/s")
+
+    return record

@@ -1,0 +1,81 @@
+"""Towers applied to whole tables and request sets, in blocks: the vectors that are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from configs.schema import Config
+from pipelines.encoded import Encoded
+from pipelines.tables import Requests
+from towers.backend import tf
+from towers.retrieval import TwoTower
+
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors of fitted towers at one moment.
+
+    static: [N, d + 1] content and bias of every item; trend: [N, t] at the moment; queries come from `of`.
+    """
+
+    config: Config
+    model: TwoTower
+    encoded: Encoded
+    trend: np.ndarray
+
+    @cached_property
+    def static(self) -> np.ndarray:
+        """Content and bias of every item, [N, d + 1]."""
+        rows = range(0, self.model.size, 8192)
+        blocks = [np.arange(start, min(start + 8192, self.model.size)) for start in rows]
+        return np.concatenate([self.model.item_vectors(tf.constant(block)).numpy() for block in blocks])
+
+    @cached_property
+    def items(self) -> np.ndarray:
+        """Item vectors as the index holds them, [N, d + 1 + t]."""
+        return np.concatenate([self.static, self.trend], axis=1)
+
+    @cached_property
+    def _embed(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+        content = tf.constant(self.static[:, : self.model.dimension])
+
+        @tf.function(reduce_retracing=True)
+        def embed(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+            history = tf.gather(content, batch["item"])
+            return self.model.query_vectors(batch, history)
+
+        return embed
+
+    def of(self, requests: Requests) -> np.ndarray:
+        """Query vectors, [R, d + 1 + t]."""
+        blocks = [
+            self._embed({k: tf.constant(v) for k, v in self._inputs(block).items()}).numpy()
+            for block in requests.blocks(_BLOCK)
+        ]
+        return np.concatenate(blocks) if blocks else np.zeros((0, self.items.shape[1]), np.float32)
+
+    def score(self, requests: Requests) -> np.ndarray:
+        """Scores of the whole catalogue, [R, N]."""
+        return self.of(requests) @ self.items.T
+
+    def _inputs(self, requests: Requests) -> dict[str, np.ndarray]:
+        return request_inputs(requests, self.config.towers.history.length) | self.encoded.requests(requests)
+
+
+def request_inputs(requests: Requests, length: int) -> dict[str, np.ndarray]:
+    """The last `length` items of each history as the towers read them: item, mask, item_time, moment."""
+    item = requests.history.last(length, fill=-1)
+    mask = item >= 0
+    item_time = np.where(mask, requests.history_time.last(length, fill=0), requests.time[:, None])
+    return {
+        "item": np.where(mask, item, 0).astype(np.int32),
+        "mask": mask,
+        "item_time": item_time,
+        "moment": np.concatenate([item_time, requests.time[:, None]], axis=1),
+    }
