@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint format bench lock clean
+.PHONY: help install demo test lint format bench bench-cuts lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
@@ -38,6 +38,9 @@ format: install  ## rewrite the code in the project's style
 
 bench: install  ## run the short benchmarks; results in runs/bench/
 	$(BIN)/python -m tests.bench.stages
+
+bench-cuts: install  ## towers against baselines on MovieLens 1M at three cuts (30 minutes); DATA=folder of ml-1m
+	$(BIN)/python -m tests.bench.cuts $(or $(DATA),data/ml-1m)
 
 lock:  ## recompute requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.runs import SMALL, Called, settings, twinspire
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,22 @@ def shared_data() -> Path:
     if not (folder / "ml-1m").is_dir() or not (folder / "ml-100k").is_dir():
         pytest.skip(f"needs ml-1m/ and ml-100k/ in {folder}; set TWINSPIRE_DATA to the folder that holds them")
     return folder
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A finished small demo: where it ran, what it printed, and its folders."""
+
+    home: Path
+    called: Called
+    run: Path
+    bundle: Path
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """`twinspire demo` on a small world, run once a session as a person would."""
+    home = tmp_path_factory.mktemp("demo")
+    called = twinspire("demo", *settings(*SMALL), cwd=home, check=True)
+    (run,) = (path for path in (home / "runs").iterdir() if path.name.startswith("demo-"))
+    return Demo(home, called, run, home / "bundles" / "demo" / "1")

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from pipelines.report import summarise
+from pipelines.report.page import page, with_code
+from tests.pipelines.report.runs import HOSTILE
+
+_VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class _Reader(HTMLParser):
+    """Checks that tags nest and collects tags, ids, attributes and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open, self.tags, self.ids, self.attributes, self.text = [], [], [], [], ""
+
+    def handle_starttag(self, tag, attributes) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attributes]
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def html(won) -> str:
+    return page(summarise(*won))
+
+
+@pytest.fixture(scope="module")
+def read(html) -> _Reader:
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    return reader
+
+
+def test_tags_nest_and_ids_are_unique(read) -> None:
+    assert read.open == []
+    assert len(read.ids) == len(set(read.ids))
+    targets = {value[1:] for _, name, value in read.attributes if name == "href" and value.startswith("#")}
+    targets |= set(re.findall(r"url\(#([^)]*)\)", " ".join(value or "" for _, _, value in read.attributes)))
+    assert targets <= set(read.ids)
+
+
+def test_nothing_is_loaded_from_elsewhere(html) -> None:
+    assert not re.search(r"(https?:)?//[a-z]", html)
+    assert "@import" not in html
+
+
+def test_names_from_data_are_text(html, read) -> None:
+    assert "script" not in read.tags
+    assert HOSTILE in read.text
+    assert "<script" not in html
+
+
+def test_plots_are_named_and_follow_the_page(html, read) -> None:
+    assert read.tags.count("svg") == 3
+    labels = [value for tag, name, value in read.attributes if tag == "div" and name == "aria-label"]
+    assert sum("95% intervals" in label for label in labels) == 2
+    assert "prefers-color-scheme: dark" in html
+    assert "#0102" not in html
+
+
+def test_tables_have_headers(read) -> None:
+    scopes = [value for tag, name, value in read.attributes if (tag, name) == ("th", "scope")]
+    assert len(scopes) == read.tags.count("th")
+    assert {"row", "col"} == set(scopes)
+
+
+def test_decision_comes_first(read) -> None:
+    sections = [one for one in read.ids if "-" not in one]
+    assert sections == ["decision", "contenders", "gates", "cautions", "data", "model", "reproduce"]
+
+
+def test_same_summary_same_page(won, html) -> None:
+    assert page(summarise(*won)) == html
+
+
+def test_config_name_and_run_are_escaped(won) -> None:
+    summary = replace(summarise(*won), name="<b>", run="`<i>`")
+    assert "<b>" not in page(summary)
+    assert "<i>" not in page(summary)
+
+
+def test_code_in_backticks() -> None:
+    assert with_code("run `a <b>` & go") == "run <code>a &lt;b&gt;</code> &amp; go"

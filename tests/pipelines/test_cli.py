@@ -1,0 +1,173 @@
+"""The command line as a person meets it: real processes, real files, one-line errors."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Demo
+from tests.runs import twinspire
+
+EVENTS = "user,item,ts\n" + "".join(f"u{n % 7},i{n % 150},{1_700_000_000 + n * 60}\n" for n in range(600))
+CONFIG = """
+name = "shop"
+[data]
+source = "tables"
+path = "{folder}"
+[data.events]
+path = "events.csv"
+query = "user"
+item = "item"
+time = "ts"
+meaning = "a view"
+[data.items]
+{items}
+id = "item"
+[[features]]
+name = "item"
+table = "items"
+kind = "id"
+"""
+
+
+def _shop(folder: Path, items: str = "", events: str = EVENTS) -> Path:
+    (folder / "events.csv").write_text(events)
+    path = folder / "shop.toml"
+    path.write_text(CONFIG.format(folder=folder, items=items))
+    return path
+
+
+def _refused(called, *parts: str) -> None:
+    """A mendable error: exit 2, one line, no traceback, and it names the things."""
+    assert called.code == 2, called.err
+    errors = [line for line in called.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, called.err
+    assert "Traceback" not in called.err
+    for part in parts:
+        assert part in errors[0]
+
+
+def test_help_is_quick_and_imports_no_tensorflow():
+    started = time.perf_counter()
+    called = twinspire("--help", check=True)
+    assert "recommend" in called.out
+    assert time.perf_counter() - started < 2  # the goal of 0.5 s is measured by `make bench`
+
+
+def test_a_missing_column(tmp_path: Path):
+    config = _shop(tmp_path, events=EVENTS.replace("user,item", "person,item"))
+    _refused(twinspire("prepare", config, cwd=tmp_path), "data.events.query", "'user'", "found person, item, ts")
+    assert not list((tmp_path / "runs" / ".stages").glob("prepare-*[0-9a-f]"))
+
+
+def test_an_unknown_key(tmp_path: Path):
+    config = _shop(tmp_path)
+    config.write_text(config.read_text().replace("[data.events]", "[data.events]\ncolour = 1"))
+    _refused(twinspire("prepare", config, cwd=tmp_path), "data.events.colour: unknown key")
+    _refused(twinspire("prepare", config, "--set", "towers.width=3", cwd=tmp_path), "towers.width: unknown key")
+
+
+def test_a_path_that_is_not_there(tmp_path: Path):
+    _refused(twinspire("run", "nowhere.toml", cwd=tmp_path), "nowhere.toml is not there")
+    config = _shop(tmp_path)
+    (tmp_path / "events.csv").unlink()
+    _refused(twinspire("run", config, cwd=tmp_path), "data.events.path", "events.csv")
+
+
+def test_an_empty_window(tmp_path: Path):
+    config = _shop(tmp_path)
+    called = twinspire("train", config, "--set", "split.test='2035-01-01'", cwd=tmp_path)
+    _refused(called, "split: the test window", "holds none of the 600 events")
+
+
+def test_a_catalogue_smaller_than_k(tmp_path: Path):
+    called = twinspire("train", _shop(tmp_path), "--set", "index.candidates=200", cwd=tmp_path)
+    _refused(called, "index.candidates: the catalogue holds 150 items", "more than index.candidates = 200")
+
+
+def test_duplicate_item_ids(tmp_path: Path):
+    (tmp_path / "items.csv").write_text("item\ni1\ni2\ni1\n")
+    called = twinspire("prepare", _shop(tmp_path, items='path = "items.csv"'), cwd=tmp_path)
+    _refused(called, "i1", "items.csv")
+
+
+def test_a_number_that_is_none(tmp_path: Path):
+    (tmp_path / "items.csv").write_text("item,price\n" + "".join(f"i{n},{n or 'nan'}\n" for n in range(150)))
+    config = _shop(tmp_path, items='path = "items.csv"')
+    config.write_text(config.read_text() + '[[features]]\nname = "price"\ntable = "items"\nkind = "number"\n')
+    _refused(twinspire("prepare", config, cwd=tmp_path), "price", "1 of 150", "finite number")
+
+
+def test_no_network_is_said_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    called = twinspire("data", "movielens-100k", "--out", tmp_path / "data", cwd=tmp_path)
+    _refused(called, "could not be reached")
+    assert not (tmp_path / "data" / "ml-100k").exists()
+
+
+@pytest.mark.slow
+def test_the_demo_ends_by_saying_everything(demo: Demo):
+    for expected in ("10 recommendations for", "popularity", "towers", "report:", "TensorBoard:", "bundle:", "next:"):
+        assert expected in demo.called.out
+    assert "recall@100 lift over popularity" in demo.called.out.replace("\n", " ")
+    for noise in ("WARNING", "oneDNN", "I0000", "W0000", "Traceback"):
+        assert noise not in demo.called.err
+    assert (demo.run / "report" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_second_run_is_answered_from_the_cache(demo: Demo):
+    from tests.runs import SMALL, settings
+
+    called = twinspire("demo", *settings(*SMALL), cwd=demo.home, check=True)
+    assert called.err.count("cached") == 7
+    assert [path.name for path in (demo.home / "bundles" / "demo").iterdir() if path.name.isdigit()] == ["1"]
+
+
+@pytest.mark.slow
+def test_recommend_for_known_and_unknown_users_and_histories(demo: Demo):
+    def ask(*arguments: str) -> str:
+        return twinspire("recommend", demo.bundle, *arguments, cwd=demo.home, check=True).out
+
+    state = json.loads((demo.bundle / "assets.extra" / "golden.json").read_text())
+    assert state
+    known = ask("--user", "u000001")
+    assert "10 recommendations for u000001" in known
+    assert "nothing stored of it" in ask("--user", "nobody")
+    surprising = ask("--user", "nobody", "--history", "no such item", "--history", "i00012", "--k", "3")
+    assert "3 recommendations" in surprising
+    assert "i00012" not in surprising
+    assert ask("--user", "u000001", "--context", "device=tv") != known
+
+
+@pytest.mark.slow
+def test_a_bad_request_is_one_line(demo: Demo):
+    def ask(*arguments: str):
+        return twinspire("recommend", demo.bundle, *arguments, cwd=demo.home)
+
+    _refused(ask("--context", "colour=red"), "unknown feature 'colour'", "device")
+    _refused(ask("--context", "device"), "expected key=value")
+    _refused(ask("--k", "0"), "k: found 0")
+    _refused(twinspire("recommend", demo.home / "runs", cwd=demo.home), "is no bundle")
+
+
+@pytest.mark.slow
+def test_a_bundle_with_a_changed_byte(demo: Demo, tmp_path: Path):
+    copy = tmp_path / "1"
+    shutil.copytree(demo.bundle, copy)
+    with (copy / "saved_model.pb").open("r+b") as file:
+        file.seek(1000)
+        byte = file.read(1)
+        file.seek(1000)
+        file.write(bytes([byte[0] ^ 1]))
+    _refused(twinspire("recommend", copy, "--user", "u000001"), "saved_model.pb was changed: found sha256")
+
+
+@pytest.mark.slow
+def test_stages_run_alone_and_say_what_is_next(demo: Demo):
+    for stage, following in (("prepare", "baselines"), ("gate", "rank"), ("export", "publish")):
+        called = twinspire(stage, demo.run, cwd=demo.home, check=True)
+        assert f"twinspire {following}" in called.out
+    assert "report:" in twinspire("report", demo.run, cwd=demo.home, check=True).out

@@ -1,0 +1,142 @@
+"""Requests from the log: by hand, and against a naive reading of what they promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.sequences import Sequences, requests_at, requests_rolling
+from pipelines.tables import Interactions
+from tests.pipelines.baselines.worlds import events
+
+ALL = np.ones(10, bool)
+
+# (query, item, time)
+LOG = [
+    (0, 1, 10), (1, 5, 11), (0, 2, 20), (2, 7, 25), (0, 3, 30), (0, 1, 31), (0, 4, 32), (0, 4, 33), (1, 5, 34),
+    (3, 6, 35), (0, 9, 50), (1, 8, 51),
+]  # fmt: skip
+
+
+def _sequences(rows=LOG, queries=4):
+    log = events(rows)
+    context = {"device": np.array([f"at {time}" for time in log.time], object)}
+    return Sequences.of(Interactions(log.query, log.item, log.time, log.weight, context), queries)
+
+
+def _rows(ragged):
+    return [ragged[row].tolist() for row in range(len(ragged))]
+
+
+def test_events_are_grouped_by_query_in_order_of_time():
+    sequences = _sequences(queries=5)
+    assert sequences.starts.tolist() == [0, 7, 10, 11, 12, 12]
+    assert sequences.item[:7].tolist() == [1, 2, 3, 1, 4, 4, 9]
+    assert sequences.time[7:10].tolist() == [11, 34, 51]
+    assert sequences.context["device"][10] == "at 25"
+
+
+def test_events_of_one_moment_keep_the_order_of_the_log():
+    assert _sequences([(0, 3, 5), (0, 1, 5), (0, 2, 5)], 1).item.tolist() == [3, 1, 2]
+
+
+def test_one_request_for_every_query_that_comes_back_with_something_new():
+    requests = requests_at(_sequences(), cut=30, end=50, eligible=ALL)
+    # query 1 takes again what it had; 2 does not come back; 3 has no past
+    assert requests.query.tolist() == [0]
+    assert requests.time.tolist() == [30]
+    assert requests.context["device"].tolist() == ["at 30"]
+    assert _rows(requests.history) == [[1, 2]]
+    assert _rows(requests.history_time) == [[10, 20]]
+    assert _rows(requests.targets) == [[3, 4]]  # 1 is known, 4 is asked for once, 9 lies beyond the end
+
+
+def test_targets_must_be_eligible():
+    eligible = ALL.copy()
+    eligible[3] = False
+    assert _rows(requests_at(_sequences(), 30, 50, eligible).targets) == [[4]]
+    eligible[4] = False
+    assert len(requests_at(_sequences(), 30, 50, eligible)) == 0
+
+
+def test_the_request_is_made_when_the_query_first_comes_back():
+    requests = requests_at(_sequences(), cut=40, end=60, eligible=ALL)
+    assert requests.query.tolist() == [0, 1]
+    assert requests.time.tolist() == [50, 51]
+    assert _rows(requests.history) == [[1, 2, 3, 1, 4, 4], [5, 5]]
+    assert _rows(requests.targets) == [[9], [8]]
+
+
+def test_an_empty_window_asks_nothing():
+    assert len(requests_at(_sequences(), 60, 70, ALL)) == 0
+    assert len(requests_rolling(_sequences(), 60, 70, ALL, 10, 0)) == 0
+
+
+def test_rolling_requests_roll_the_history_up_to_each_event():
+    requests = requests_rolling(_sequences(), start=30, end=50, eligible=ALL, limit=99, seed=0)
+    # query 0 asks at 30, 31 and 32; at 33 it takes what it has; query 1 too; query 3 has no past
+    assert requests.query.tolist() == [0, 0, 0]
+    assert requests.time.tolist() == [30, 31, 32]
+    assert _rows(requests.history) == [[1, 2], [1, 2, 3], [1, 2, 3, 1]]
+    assert _rows(requests.targets) == [[3, 4], [4], [4]]
+    assert requests.context["device"].tolist() == ["at 30", "at 31", "at 32"]
+
+
+def test_rolling_requests_are_limited_by_a_seeded_draw():
+    rows = [(0, item, item) for item in range(200)]
+    sequences, eligible = _sequences(rows, 1), np.ones(200, bool)
+    drawn = [requests_rolling(sequences, 100, 200, eligible, 10, seed).time for seed in (0, 0, 1)]
+    assert len(drawn[0]) == 10
+    assert (np.diff(drawn[0]) > 0).all()
+    assert drawn[0].tolist() == drawn[1].tolist() != drawn[2].tolist()
+
+
+def _naive(rows, end, eligible, asked_at):
+    """What one query asks at its event `asked_at` (index into rows), or None."""
+    history = [(item, time) for item, time in rows[:asked_at]]
+    targets = []
+    for item, time in rows[asked_at:]:
+        if time < end and eligible[item] and item not in targets and item not in [i for i, _ in history]:
+            targets.append(item)
+    return (rows[asked_at][1], history, targets) if history and targets else None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 30)), max_size=40),
+    st.integers(0, 31),
+    st.integers(0, 31),
+    st.lists(st.booleans(), min_size=6, max_size=6),
+    st.booleans(),
+)
+def test_requests_are_what_a_naive_reading_of_the_log_gives(log, cut, end, eligible, rolling):
+    cut, end = min(cut, end), max(cut, end)
+    log = sorted(log, key=lambda row: row[2])
+    expected = []
+    for query in range(4):
+        rows = [(item, time) for q, item, time in log if q == query]
+        inside = [at for at, (_, time) in enumerate(rows) if cut <= time < end]
+        asked = [_naive(rows, end, eligible, at) for at in (inside if rolling else inside[:1])]
+        expected += [(query, *request) for request in asked if request is not None]
+    sequences, eligible = Sequences.of(events(log), 4), np.array(eligible)
+    if rolling:
+        found = requests_rolling(sequences, cut, end, eligible, 1000, 0)
+    else:
+        found = requests_at(sequences, cut, end, eligible)
+    assert [
+        (
+            found.query[r],
+            found.time[r],
+            list(zip(found.history[r].tolist(), found.history_time[r].tolist(), strict=True)),
+            found.targets[r].tolist(),
+        )
+        for r in range(len(found))
+    ] == expected
+
+
+@pytest.mark.parametrize("moment", [0, 25, 30, 99])
+def test_the_first_event_at_or_after_a_moment(moment):
+    sequences = _sequences()
+    for query, position in enumerate(sequences.first_at_or_after(moment)):
+        times = sequences.time[sequences.starts[query] : sequences.starts[query + 1]]
+        assert position == sequences.starts[query] + np.sum(times < moment)

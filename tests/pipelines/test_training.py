@@ -1,0 +1,170 @@
+"""Fitting: exact resume after a kill at any moment, early stopping, and that there is something to learn."""
+
+import numpy as np
+import pytest
+
+from pipelines.evaluation.ranking import rank
+from pipelines.progress import Progress
+from pipelines.train import new_towers
+from pipelines.training import Trainer, load_weights, save_weights
+from pipelines.trend import trend_at
+from pipelines.vectors import Vectors
+from tests import world
+
+IDS_ALONE = {
+    "features": [f for f in world.config().model_dump()["features"] if f["name"] in ("item_id", "user_id")],
+    "data.segment": None,
+}
+READ_BY_MEAN = {"towers.history": {"encoder": "mean", "length": 6}}  # quick to trace
+
+
+class _Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class _Watch(Progress):
+    """Counts steps and kills the fit at one of them."""
+
+    def __init__(self, kill_at=None):
+        super().__init__(quiet=True)
+        self.steps, self._kill_at = 0, kill_at
+
+    def advance(self, steps=1):
+        self.steps += 1
+        if self.steps == self._kill_at:
+            raise _Killed
+
+
+class _Case:
+    """A data set whose fits can be started again and again, each as a new process would."""
+
+    def __init__(self, changes=None):
+        self.data = world.dataset(world.config(changes), world.log())
+        self.cut = self.data.cuts.validation
+        self.encoded = world.encoded(self.data)
+        self.examples = world.examples(self.data, self.encoded, self.cut)
+        self.log = world.training_log(self.data, self.examples, self.cut)
+
+    def start(self, folder):
+        model = new_towers(self.data, self.encoded)
+        return model, Trainer(model, self.examples, self.log, self.data.config.train.learning_rate, folder)
+
+    def steps(self, epochs):
+        return sum(self.examples.steps(epoch) for epoch in range(epochs))
+
+    def scripted(self, model, recalls):
+        """A validation that returns the recall of the script for the epoch that has just ended."""
+        ends = [self.steps(epoch + 1) for epoch in range(len(recalls))]
+        return lambda: {"recall": recalls[ends.index(int(model.randomness.step))]}
+
+
+@pytest.fixture(scope="module")
+def case():
+    return _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 64})
+
+
+def _nothing(epoch, scalars):
+    pass
+
+
+def _weights(model):
+    return [variable.numpy() for variable in model.variables]
+
+
+def _same(ours, theirs):
+    return all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.slow
+def test_a_fit_killed_within_and_between_epochs_ends_where_an_undisturbed_one_ends(tmp_path):
+    case = _Case({"train.batch": 64})  # every kind of feature, and the transformer with its dropout
+    recalls = [0.1, 0.2, 0.3, 0.25]
+
+    def fit(folder, progress, record):
+        model, trainer = case.start(tmp_path / folder)
+        return model, trainer.fit(4, 3, case.scripted(model, recalls), progress, record)
+
+    epochs = []
+    undisturbed, expected = fit("undisturbed", _Watch(), lambda epoch, scalars: epochs.append((epoch, scalars["loss"])))
+
+    def dies(epoch, scalars):
+        again.append((epoch, scalars["loss"]))
+        if epoch == 3:
+            raise _Killed
+
+    again = []
+    with pytest.raises(_Killed):  # in the middle of the second epoch
+        fit("killed", _Watch(kill_at=case.steps(1) + 2), dies)
+    with pytest.raises(_Killed):  # after the third, just when it is recorded
+        fit("killed", _Watch(), dies)
+    watch = _Watch()
+    resumed, found = fit("killed", watch, lambda epoch, scalars: again.append((epoch, scalars["loss"])))
+    assert watch.steps == case.steps(4) - case.steps(3)
+    assert again == epochs
+    assert found == expected
+    assert expected.best_epoch == 3
+    assert _same(_weights(resumed), _weights(undisturbed))
+
+
+def test_a_fixed_fit_resumes_and_a_finished_one_does_nothing(case, tmp_path):
+    undisturbed, trainer = case.start(tmp_path / "undisturbed")
+    trainer.fit_fixed(2, _Watch(), _nothing)
+    killed, trainer = case.start(tmp_path / "killed")
+    with pytest.raises(_Killed):
+        trainer.fit_fixed(2, _Watch(kill_at=case.steps(1) + 1), _nothing)
+    resumed, trainer = case.start(tmp_path / "killed")
+    watch = _Watch()
+    trainer.fit_fixed(2, watch, _nothing)
+    assert watch.steps == case.steps(2) - case.steps(1)
+    assert _same(_weights(resumed), _weights(undisturbed))
+    assert not _same(_weights(killed), _weights(undisturbed))
+    finished, trainer = case.start(tmp_path / "killed")
+    watch = _Watch()
+    trainer.fit_fixed(2, watch, _nothing)
+    assert watch.steps == 0
+    assert _same(_weights(finished), _weights(undisturbed))
+
+
+def test_early_stopping_keeps_the_best_epoch(case, tmp_path):
+    model, trainer = case.start(tmp_path)
+    kept = {}
+
+    def record(epoch, scalars):
+        kept[epoch] = _weights(model)
+
+    fitted = trainer.fit(9, 2, case.scripted(model, [0.1, 0.3, 0.2, 0.3, 0.9]), _Watch(), record)
+    # equal is not better: two epochs without a rise end the fit before the fifth
+    assert (fitted.best_epoch, fitted.best_recall, fitted.epochs) == (2, 0.3, 4)
+    assert list(kept) == [1, 2, 3, 4]
+    assert _same(_weights(model), kept[2])
+    assert not _same(_weights(model), kept[4])
+
+
+def test_weights_are_read_as_they_were_written(case, tmp_path):
+    model = new_towers(case.data, case.encoded)
+    for variable in model.trainable_variables:
+        variable.assign_add(np.ones(variable.shape))
+    save_weights(model, tmp_path)
+    other = new_towers(case.data, case.encoded)
+    assert not _same(_weights(other), _weights(model))
+    load_weights(other, tmp_path)
+    assert _same(_weights(other), _weights(model))
+
+
+@pytest.mark.parametrize("changes", [{}, {"train.negatives.whole_catalogue_below": 0}])
+def test_the_towers_find_the_block_of_every_query(changes, tmp_path):
+    # from ids alone: only who took what with what says which items belong together
+    case = _Case(
+        IDS_ALONE | READ_BY_MEAN | {"train.target": "next", "train.batch": 8, "train.learning_rate": 0.02} | changes
+    )
+    model, trainer = case.start(tmp_path)
+
+    def share():
+        data, requests = case.data, case.data.validation_requests
+        vectors = Vectors(data.config, model, case.encoded, trend_at(data.trend, data.log, data.available, case.cut))
+        found = rank(vectors.score, requests, 5, data.eligible(case.cut))
+        return float((found.items % world.BLOCKS == requests.query[:, None] % world.BLOCKS).mean())
+
+    assert share() < 0.4
+    trainer.fit_fixed(20, _Watch(), _nothing)
+    assert share() > 0.9

@@ -1,0 +1,108 @@
+"""Trends: by hand, table against moment, and that no future reaches today's columns."""
+
+import numpy as np
+import pytest
+
+from configs.errors import ConfigError
+from pipelines.tables import Interactions
+from pipelines.trend import Trend, available_times, bucket_of, trend_at, trend_of, trend_table
+from tests import world
+from tests.pipelines.baselines.worlds import events
+
+TREND = Trend(windows=(10, 40), bucket=5)
+ITEMS = 8
+
+
+def _log(seed=0, n=300):
+    rng = np.random.default_rng(seed)
+    rows = zip(
+        rng.integers(0, 5, n).tolist(),
+        rng.integers(0, ITEMS, n).tolist(),
+        [100, *np.sort(rng.integers(100, 200, n - 1)).tolist()],
+        rng.choice([1.0, 3.0], n).tolist(),
+        strict=True,
+    )
+    return events(list(rows))
+
+
+AVAILABLE = np.array([100, 100, 100, 100, 100, 133, 177, 500])
+
+
+def test_by_hand():
+    log = events([(0, 0, 100), (0, 1, 101, 3.0), (0, 1, 121)])
+    columns = trend_at(Trend(windows=(10,), bucket=5), log, np.array([100, 100, 119]), moment=122)
+    ever = np.array([1.5, 4.5, 0.5]) / 6.5  # weights 1, 4 and 0, half an event each for free
+    recent = (np.array([0, 1, 0]) + 20 * ever) / 21  # one event within 10, and 20 spread as ever
+    np.testing.assert_allclose(columns[:, 0], np.log(3 * ever), rtol=1e-5)
+    np.testing.assert_allclose(columns[:, 1], np.log(3 * recent), rtol=1e-5)
+    np.testing.assert_allclose(columns[:, 2], np.log1p([22 / 5, 22 / 5, 3 / 5]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("windows", [(10, 40), (3,), (12, 1000)])
+def test_the_table_at_a_buckets_start_is_the_trend_at_that_moment(windows):
+    trend, log = Trend(windows=windows, bucket=5), _log()
+    table = trend_table(trend, log, AVAILABLE)
+    assert table.shape == (20, ITEMS, trend.columns)
+    for bucket in range(20):
+        now = trend_at(trend, log, AVAILABLE, 100 + 5 * bucket)
+        np.testing.assert_allclose(table[bucket], now, rtol=1e-5, atol=1e-5)
+
+
+def test_the_first_bucket_knows_nothing():
+    columns = trend_table(TREND, _log(), AVAILABLE)[0]
+    np.testing.assert_allclose(columns[:, :-1], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("moment", [100, 120, 153, 199])
+def test_neither_the_order_nor_the_absence_of_the_future_shows(moment):
+    log, rng = _log(), np.random.default_rng(1)
+    past = log.before(moment)
+    shuffled = log.item.copy()
+    shuffled[len(past) :] = rng.integers(0, ITEMS, len(log) - len(past))
+    weights = log.weight.copy()
+    weights[len(past) :] = 99
+    other = Interactions(log.query, shuffled, log.time, weights)
+    today = trend_at(TREND, log, AVAILABLE, moment)
+    np.testing.assert_array_equal(trend_at(TREND, other, AVAILABLE, moment), today)
+    np.testing.assert_array_equal(trend_at(TREND, past, AVAILABLE, moment), today)
+    buckets = (moment - 100) // TREND.bucket + 1
+    table = trend_table(TREND, log, AVAILABLE)[:buckets]
+    np.testing.assert_array_equal(trend_table(TREND, other, AVAILABLE)[:buckets], table)
+
+
+def test_an_event_counts_only_after_its_moment():
+    log = _log()
+    at = trend_at(TREND, log, AVAILABLE, 150)
+    with_more = events([*zip(log.query, log.item, log.time, log.weight, strict=True), (0, 2, 150, 50.0)])
+    np.testing.assert_array_equal(trend_at(TREND, with_more, AVAILABLE, 150), at)
+    assert (trend_at(TREND, with_more, AVAILABLE, 151)[2] > at[2])[:2].all()
+
+
+def test_unreleased_items_have_no_age_and_enter_in_their_bucket():
+    columns = trend_at(TREND, _log(), AVAILABLE, 150)
+    np.testing.assert_allclose(columns[:, -1], np.log1p([10, 10, 10, 10, 10, 3.4, 0, 0]), rtol=1e-5)
+    assert bucket_of(TREND, _log(), AVAILABLE).tolist() == [0, 0, 0, 0, 0, 6, 15, 80]
+
+
+def test_items_without_a_date_are_there_from_the_start():
+    found = available_times(np.array([np.nan, 150.0, 3.0]), _log(), 3)
+    assert found.tolist() == [100, 150, 3]
+    assert found.dtype == np.int64
+
+
+def test_a_clock_gives_days_and_an_order_shares_of_its_span():
+    log = events([(0, 0, 0), (0, 0, 2000)])
+    assert trend_of(world.config(), log) == Trend((86_400, 7 * 86_400, 30 * 86_400), 86_400)
+    events_table = {"path": "e.csv", "query": "u", "item": "i", "order": "o", "meaning": "taken"}
+    features = [{"name": "item_id", "table": "items", "kind": "id"}]
+    by_order = {"data.events": events_table, "features": features, "data.segment": None}
+    assert trend_of(world.config(by_order), log) == Trend((20, 100, 500), 20)
+    assert trend_of(world.config(by_order), events([(0, 0, 5), (0, 0, 6)])) == Trend((1, 5, 25), 1)
+    chosen = world.config(by_order | {"trend": {"windows": [50], "bucket": 10}})
+    assert trend_of(chosen, log) == Trend((50,), 10)
+
+
+def test_too_large_a_table_is_refused_with_the_key_to_change():
+    log = events([(0, 0, 0), (0, 0, 10**9)])
+    with pytest.raises(ConfigError, match=r"trend.bucket: 1 gives 1000000001 buckets x 8 items, .* choose a longer"):
+        trend_table(Trend((10,), 1), log, np.zeros(8, np.int64))

@@ -1,0 +1,293 @@
+"""A tiny recommender with every kind of feature, random weights, and a catalogue with odd ids."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.load import parse
+from configs.schema import Config
+from serving.bundle import GOLDEN, STATE, seal
+from serving.popularity import PopularityRecommender
+from serving.recommender import Catalogue, Models, Recommender
+from serving.runtime import signature_table
+from serving.searchers import Searcher, build_searcher
+from serving.state import QueryState, write_state
+from towers.backend import tf
+from towers.features import Preprocess, Statistics, encode, statistics
+from towers.ranker import Ranker
+from towers.retrieval import TwoTower
+
+LENGTH = 5  # of histories
+ITEMS = 150
+TRENDS = 2
+END = 1_700_000_000  # end of the data that the bundle knows
+ODD_IDS = ["it's", 'a "b"', "日本", "line\nbreak", "50%; --", " ", "NaN", "-1"]
+IDS = [*ODD_IDS, *(f"i{row}" for row in range(len(ODD_IDS), ITEMS))]
+UNINDEXED = set(range(4, ITEMS, 10))  # not to be recommended
+COUNTRIES = ["at", "be", "ch"]
+
+CONFIG: dict[str, Any] = {
+    "name": "small",
+    "data": {
+        "source": "tables",
+        "path": "nowhere",
+        "events": {"path": "e.csv", "query": "user", "item": "item", "time": "time", "meaning": "took it"},
+        "items": {"id": "item"},
+        "queries": {"id": "user"},
+        "segment": "country",
+    },
+    "features": [
+        {"name": "item_id", "table": "items", "kind": "id", "dimension": 8},
+        {"name": "genre", "table": "items", "kind": "category", "dimension": 4},
+        {"name": "tags", "table": "items", "kind": "multi_category", "dimension": 4},
+        {"name": "price", "table": "items", "kind": "number", "log": True},
+        {"name": "text", "table": "items", "kind": "text", "words": 50, "length": 6, "dimension": 4},
+        {"name": "image", "table": "items", "kind": "vector", "width": 3, "dimension": 4},
+        {"name": "user", "table": "queries", "kind": "id", "dimension": 8},
+        {"name": "country", "table": "queries", "kind": "category", "dimension": 4},
+        {"name": "age", "table": "queries", "kind": "number", "missing": 30.0},
+        {"name": "device", "table": "events", "kind": "category", "dimension": 4},
+        {"name": "battery", "table": "events", "kind": "number", "missing": 0.5},
+        {"name": "mood", "table": "events", "kind": "vector", "width": 2, "dimension": 4},
+        {"name": "clock", "table": "events", "kind": "time"},
+        {"name": "departure", "table": "events", "kind": "time", "column": "departs_at"},
+    ],
+    "towers": {"embedding_dim": 8, "hidden": [8], "history": {"length": LENGTH, "layers": 1, "heads": 2}},
+    "gate": {"k": 20},
+    "index": {"candidates": 30},
+    "ranker": {"hidden": [8], "cross_layers": 1},
+    "rerank": {"relevance": 0.6, "pool": 20},
+}
+
+Arrays = dict[str, np.ndarray]
+
+
+def strings(values: Any) -> np.ndarray:
+    return np.array(values, object)
+
+
+def padded(lists: Sequence[Sequence[str]]) -> np.ndarray:
+    """Lists of ids as [B, longest], padded with ""."""
+    width = max(map(len, lists), default=0)
+    return strings([[*ids, *[""] * (width - len(ids))] for ids in lists]).reshape(len(lists), width)
+
+
+def inputs_of(
+    histories: Sequence[Sequence[str]],
+    k: int | Sequence[int] = 10,
+    exclude: Sequence[Sequence[str]] | None = None,
+    seed: int = 0,
+    **changed: np.ndarray,
+) -> Arrays:
+    """Raw inputs of `recommend` for one request per history, with random features and times."""
+    rng = np.random.default_rng(seed)
+    rows, history = len(histories), padded(histories)
+    return {
+        "user": strings([f"u{user}" for user in rng.integers(0, 12, rows)]),
+        "country": strings(rng.choice([*COUNTRIES, "", "zz"], rows)),
+        "age": rng.uniform(10, 80, rows).astype(np.float32),
+        "device": strings(rng.choice(["phone", "tv", "fridge"], rows)),
+        "battery": rng.uniform(0, 1, rows).astype(np.float32),
+        "mood": rng.normal(size=(rows, 2)).astype(np.float32),
+        "departure": END + rng.integers(0, 10**6, rows),
+        "time": END + rng.integers(0, 10**6, rows),
+        "history": history,
+        "history_time": END - np.sort(rng.integers(0, 10**6, history.shape), axis=1)[:, ::-1],
+        "exclude": padded(exclude or [[]] * rows),
+        "k": np.broadcast_to(np.int32(k), rows).copy(),
+        **changed,
+    }
+
+
+def one(inputs: Arrays, row: int) -> Arrays:
+    """The request in one row of a batch, as a batch of its own."""
+    return {name: value[row : row + 1] for name, value in inputs.items()}
+
+
+def lists(answer: Arrays) -> list[list[str]]:
+    """Item ids of an answer, each list cut to its count."""
+    return [
+        [item.decode() for item in row[:count]] for row, count in zip(answer["items"], answer["count"], strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Small:
+    config: Config
+    fitted: Statistics
+    items: Arrays  # raw columns
+    towers: TwoTower
+    ranker: Ranker
+    catalogue: Catalogue
+    module: Any
+
+    @cached_property
+    def signatures(self) -> dict[str, Callable]:
+        return self.module.signatures()
+
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        """Answer of a signature, which takes what it knows of the inputs."""
+        function = self.signatures[signature]
+        names = function.structured_input_signature[0] or function.structured_input_signature[1].values()
+        specs = {spec.name: spec for spec in names}
+        values = [tf.constant(inputs[name], spec.dtype) for name, spec in specs.items()]
+        return {name: value.numpy() for name, value in function(*values).items()}
+
+
+def tables(rng: np.random.Generator) -> tuple[Arrays, Arrays, Arrays]:
+    """Raw columns of items, queries and events."""
+    items = {
+        "item_id": strings(IDS),
+        "genre": strings(rng.choice(["drama", "comedy", ""], ITEMS)),
+        "tags": strings(rng.choice(["a|b", "b", "", "c|a|b"], ITEMS)),
+        "price": rng.uniform(0, 100, ITEMS).astype(np.float32),
+        "text": strings(rng.choice(["a big one", "a small one", "nothing at all", ""], ITEMS)),
+        "image": rng.normal(size=(ITEMS, 3)).astype(np.float32),
+    }
+    queries = {
+        "user": strings([f"u{user}" for user in range(10)]),
+        "country": strings(rng.choice(COUNTRIES, 10)),
+        "age": rng.uniform(10, 80, 10).astype(np.float32),
+    }
+    events = {
+        "device": strings(["phone", "tv", "phone"]),
+        "battery": np.array([0.1, 0.5, 0.9], np.float32),
+        "mood": np.zeros((3, 2), np.float32),
+        "clock": np.zeros(3, np.int64),
+        "departure": np.zeros(3, np.int64),
+    }
+    return items, queries, events
+
+
+def build(searcher: str = "exact", seed: int = 0) -> Small:
+    """A recommender with random weights; 135 of its 150 items are indexed, in an order of their own."""
+    rng = np.random.default_rng(seed)
+    config = parse(CONFIG)
+    items, queries, events = tables(rng)
+    fitted: dict[str, Any] = {}
+    for table, columns in (("items", items), ("queries", queries), ("events", events)):
+        fitted |= statistics(config.on(table), columns)
+    encoded = encode(Preprocess(config.on("items"), fitted), items)
+    towers, ranker = TwoTower(config, fitted, encoded, TRENDS), Ranker(config, fitted)
+    _build_weights(config, fitted, towers, ranker, rng)
+    static = towers.item_vectors().numpy()
+    trend = rng.normal(size=(ITEMS, TRENDS)).astype(np.float32)
+    indexed = rng.permutation([row for row in range(ITEMS) if row not in UNINDEXED])
+    catalogue = Catalogue(
+        ids=IDS,
+        static=static,
+        trend=trend,
+        ranker=ranker.item_vectors(encoded).numpy(),
+        indexed=indexed,
+        popular=rng.permutation(indexed),
+    )
+    found: Searcher = build_searcher(searcher, np.concatenate([static, trend], axis=1)[indexed])
+    module = Recommender(config, Models(towers, ranker, found, fitted), catalogue)
+    return Small(config, fitted, items, towers, ranker, catalogue, module)
+
+
+def _build_weights(
+    config: Config, fitted: Statistics, towers: TwoTower, ranker: Ranker, rng: np.random.Generator
+) -> None:
+    towers.item_vectors()
+    item = ranker.item_vectors(towers._catalogue)
+    batch = batch_of(config, fitted, inputs_of([["i20"]]))
+    history = np.zeros((1, LENGTH), np.int32)
+    towers.query_vectors(batch, tf.gather(towers.item_vectors()[:, : config.towers.embedding_dim], history))
+    ranker.score(batch, tf.gather(item, history), item[None, :4], tf.zeros([1, 4, TRENDS]), tf.zeros([1, 4]))
+    for weight in (*towers.trainable_variables, *ranker.trainable_variables):  # some start at zero
+        weight.assign(rng.normal(size=weight.shape, scale=0.5).astype(np.float32))
+
+
+def batch_of(config: Config, fitted: Statistics, inputs: Arrays) -> dict[str, tf.Tensor]:
+    """What the towers read of raw requests, worked out row by row in Python."""
+    rows = {item: row for row, item in enumerate(IDS)}
+    item, mask, time = [], [], []
+    for ids, times, now in zip(inputs["history"], inputs["history_time"], inputs["time"], strict=True):
+        known = [(rows[i], t) for i, t in zip(ids, times, strict=True) if i in rows][-LENGTH:]
+        gap = LENGTH - len(known)
+        item.append([0] * gap + [row for row, _ in known])
+        mask.append([False] * gap + [True] * len(known))
+        time.append([now] * gap + [t for _, t in known])
+    batch = {"item": tf.constant(item), "mask": tf.constant(mask), "item_time": tf.constant(time, tf.int64)}
+    batch["moment"] = tf.concat([batch["item_time"], inputs["time"][:, None]], axis=1)
+    for prefix, table in (("static", "queries"), ("context", "events")):
+        columns = {f.name: inputs["time" if f.name == "clock" else f.name] for f in config.on(table)}
+        encoded = encode(Preprocess(config.on(table), fitted), columns)
+        batch |= {f"{prefix}/{name}": tf.constant(value) for name, value in encoded.items()}
+    return batch
+
+
+def build_popularity() -> PopularityRecommender:
+    """Popularity by country, "at" to "ch"; the scores of each are some order of the catalogue."""
+    config = parse(CONFIG)
+    items, queries, events = tables(np.random.default_rng(0))
+    fitted = {}
+    for table, columns in (("items", items), ("queries", queries), ("events", events)):
+        fitted |= statistics(config.on(table), columns)
+    return PopularityRecommender(config, fitted, IDS, popularity_scores(), COUNTRIES)
+
+
+def popularity_scores() -> np.ndarray:
+    """[countries and overall, ITEMS]."""
+    rng = np.random.default_rng(5)
+    return np.stack([rng.permutation(ITEMS) for _ in range(len(COUNTRIES) + 1)]).astype(np.float64)
+
+
+QUERIES = {
+    "u1": QueryState({"user": "u1", "country": "at", "age": 20.0}, ["i20", "i21", "it's"], [END - 9, END - 5, END - 1]),
+    "u2": QueryState({"user": "u2", "country": "zz", "age": 70.0}, [], []),
+}
+TITLES = {item: f"Title of {item}" for item in IDS if item != "i30"}
+
+
+def export(small: Small, folder: Path, **facts: Any) -> Path:
+    """Write a sealed bundle as the export stage does; `facts` override what its manifest says."""
+    kind = small.module.searcher.kind if isinstance(small.module, Recommender) else "exact"
+    tf.saved_model.save(small.module, str(folder), signatures=small.signatures)
+    (folder / "fingerprint.pb").unlink(missing_ok=True)
+    (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
+    write_state(folder / STATE, TITLES.items(), QUERIES.items())
+    write_golden(small, folder)
+    seal(folder, bundle_facts(small, folder, searcher=kind) | facts)
+    return folder
+
+
+def write_golden(small: Small, folder: Path) -> None:
+    inputs = inputs_of([["i20", "i21"]], k=5)
+    described = {
+        name: {
+            "dtype": "string" if value.dtype == object else value.dtype.name,
+            "shape": value.shape,
+            "data": value.tolist(),
+        }
+        for name, value in inputs.items()
+    }
+    golden = [{"inputs": described, "items": lists(small.call("recommend", inputs))[0]}]
+    (folder / GOLDEN).write_text(json.dumps(golden))
+
+
+def bundle_facts(small: Small, folder: Path, searcher: str) -> dict[str, Any]:
+    return {
+        "name": "small",
+        "searcher": searcher,
+        "config": small.config.model_dump(mode="json"),
+        "data": {"start": END - 10**7, "end": END, "events": 1000},
+        "items": ITEMS,
+        "signatures": signature_table(folder),
+        "publishable": True,
+        "verdicts": [],
+    }
+
+
+def copy(bundle: Path, folder: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(bundle, folder))

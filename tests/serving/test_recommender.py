@@ -1,0 +1,312 @@
+"""The whole graph: what a list may hold, and that each step is what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.recommender import contains, fill, listed
+from tests.serving.small import IDS, ITEMS, UNINDEXED, Arrays, Small, batch_of, inputs_of, lists, one, strings
+from tests.serving.test_policies import greedy
+from towers.backend import tf
+from towers.features import Preprocess, encode
+
+INDEXED = [item for row, item in enumerate(IDS) if row not in UNINDEXED]
+ROW = {item: row for row, item in enumerate(IDS)}
+some_ids = st.lists(st.sampled_from([*IDS, "", "nobody"]), max_size=12)
+
+
+def popular_order(small: Small) -> list[str]:
+    return [IDS[row] for row in small.catalogue.popular]
+
+
+def check_list(small: Small, answer: Arrays, inputs: Arrays) -> None:
+    """All that must hold of any list, whatever the model thinks."""
+    width = max(1, *inputs["k"])
+    assert all(value.shape[:2] == (len(inputs["k"]), width) for name, value in answer.items() if name != "count")
+    for row, found in enumerate(lists(answer)):
+        refused = {*inputs["history"][row], *inputs["exclude"][row]}
+        allowed = set(INDEXED) - refused
+        assert set(found) <= allowed
+        assert len(found) == len(set(found)) == min(max(inputs["k"][row], 0), len(allowed))
+        assert (answer["items"][row, len(found) :] == b"").all()
+        assert (answer["scores"][row, len(found) :] == 0).all()
+        assert np.isfinite(answer["scores"][row]).all()
+        filled = answer["filled"][row]
+        assert not filled[len(found) :].any()
+        assert (np.diff(filled[: len(found)].astype(int)) >= 0).all()
+        assert (answer["scores"][row][filled] == 0).all()
+        taken = [item for item, was in zip(found, filled, strict=False) if was]
+        chosen = set(found) - set(taken)
+        spare = [item for item in popular_order(small) if item not in refused | chosen]
+        assert taken == spare[: len(taken)]
+
+
+@given(st.lists(st.tuples(some_ids, some_ids, st.integers(-1, 40)), min_size=1, max_size=4), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_a_list_holds_indexed_items_once_and_none_that_was_seen_or_excluded(each, requests, seed):
+    histories, exclude, k = zip(*requests, strict=True)
+    inputs = inputs_of(histories, k, exclude, seed)
+    check_list(each, each.call("recommend", inputs), inputs)
+
+
+@pytest.mark.parametrize("k", [1, 19, 20, 21, 30, 31, len(INDEXED) - 1, len(INDEXED), ITEMS, 400])
+def test_k_beyond_the_pool_the_candidates_and_the_catalogue(each, k):
+    inputs = inputs_of([["i20", "i21"], []], k=k)
+    answer = each.call("recommend", inputs)
+    check_list(each, answer, inputs)
+    assert not answer["filled"].any()  # the searcher finds every item when all are asked for
+
+
+def test_each_request_of_a_batch_has_a_k_of_its_own(exact):
+    inputs = inputs_of([["i20"]] * 5, k=[3, 12, 0, -4, 1])
+    answer = exact.call("recommend", inputs)
+    assert answer["count"].tolist() == [3, 12, 0, 0, 1]
+    assert answer["items"].shape == (5, 12)
+    check_list(exact, answer, inputs)
+
+
+def test_nobody_asking_for_anything_gets_empty_lists(exact):
+    answer = exact.call("recommend", inputs_of([["i20"], []], k=0))
+    assert answer["count"].tolist() == [0, 0]
+    assert (answer["items"] == b"").all()
+
+
+@pytest.mark.parametrize("signature", ["recommend", "retrieve"])
+def test_nothing_left_is_an_empty_list(each, signature):
+    answer = each.call(signature, inputs_of([["i20"]], exclude=[IDS]))
+    assert answer["count"].tolist() == [0]
+    assert (answer["items"] == b"").all()
+    assert (answer["scores"] == 0).all()
+
+
+def test_the_last_item_left_is_found(each):
+    inputs = inputs_of([[]], exclude=[[item for item in IDS if item != "i70"]])
+    answer = each.call("recommend", inputs)
+    assert lists(answer) == [["i70"]]
+    assert not answer["filled"].any()
+
+
+def test_the_whole_catalogue_as_history(each):
+    inputs = inputs_of([IDS, ["i20"]])
+    assert each.call("recommend", inputs)["count"].tolist() == [0, 10]
+
+
+@pytest.mark.parametrize("signature", ["recommend", "retrieve"])
+def test_a_request_alone_is_answered_as_in_a_batch(each, signature):
+    inputs = inputs_of([["i20", "i21"], [], [f"i{i}" for i in range(40, 60)], ["nobody"]], k=10, seed=3)
+    together = each.call(signature, inputs)
+    for row in range(4):
+        alone = each.call(signature, one(inputs, row))
+        assert lists(alone)[0] == lists(together)[row]
+        np.testing.assert_allclose(alone["scores"][0], together["scores"][row], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [25, 40, 200])
+def test_a_request_is_answered_the_same_whatever_its_neighbours_ask_for(exact, k):
+    inputs = inputs_of([["i20", "i21"], ["i50"], []], k=[10, 0, k])
+    together, alone = exact.call("recommend", inputs), exact.call("recommend", one(inputs, 0))
+    assert lists(together)[0] == lists(alone)[0]
+    np.testing.assert_allclose(together["scores"][0, :10], alone["scores"][0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_shorter_list_is_the_start_of_a_longer_one(exact):
+    inputs = inputs_of([["i20"], []])
+    long, short = (lists(exact.call("recommend", inputs | {"k": np.full(2, k, np.int32)})) for k in (20, 7))
+    assert [row[:7] for row in long] == short
+
+
+@pytest.mark.parametrize("signature", ["recommend", "retrieve"])
+def test_an_empty_batch(each, signature):
+    answer = each.call(signature, {name: value[:0] for name, value in inputs_of([["i20"]]).items()})
+    assert all(len(value) == 0 for value in answer.values())
+
+
+@pytest.mark.parametrize("name", ["age", "battery", "mood"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])
+def test_a_number_beyond_reason_costs_its_own_request_alone(each, name, value):
+    inputs = inputs_of([["i20"], ["i21"], []])
+    expected = each.call("recommend", inputs)
+    inputs[name][1] = value
+    answer = each.call("recommend", inputs)
+    check_list(each, answer, inputs)
+    assert lists(answer)[0] == lists(expected)[0]
+    assert lists(answer)[2] == lists(expected)[2]
+    if np.isnan(value):
+        assert answer["filled"][1].all()
+
+
+def test_a_request_that_says_nothing_of_itself_is_answered(each):
+    nothing = strings([""])
+    inputs = inputs_of([[]], user=nothing, country=nothing, device=nothing)
+    check_list(each, each.call("recommend", inputs), inputs)
+
+
+def test_unknown_users_and_categories_are_all_the_same(exact):
+    first = inputs_of([["i20"]], user=strings(["nobody"]), country=strings(["xx"]), device=strings(["?"]))
+    second = first | {"user": strings(["u99"]), "country": strings(["at "]), "device": strings(["Phone"])}
+    np.testing.assert_array_equal(exact.call("embed_user", first)["vector"], exact.call("embed_user", second)["vector"])
+
+
+@pytest.mark.parametrize("name", ["user", "country", "age", "device", "battery", "mood", "departure", "time"])
+def test_every_feature_of_a_request_is_read(exact, name):
+    inputs = inputs_of([["i20", "i21"]], user=strings(["u1"]), country=strings(["at"]), device=strings(["tv"]))
+    other = {"user": strings(["u2"]), "country": strings(["be"]), "device": strings(["phone"])}
+    step = 40_000 if name in ("departure", "time") else 1
+    changed = inputs | {name: other[name] if name in other else inputs[name] + step}
+    assert np.abs(exact.call("embed_user", changed)["vector"] - exact.call("embed_user", inputs)["vector"]).max() > 1e-4
+
+
+# --- each step ----------------------------------------------------------------------------------------------
+
+
+def brute_force(small: Small, inputs: Arrays) -> np.ndarray:
+    """Scores of the whole catalogue [B, N], -inf where an item must not be recommended."""
+    vectors = np.concatenate([small.catalogue.static, small.catalogue.trend], axis=1)
+    scores = small.call("embed_user", inputs)["vector"] @ vectors.T
+    scores[:, sorted(UNINDEXED)] = -np.inf
+    for row, ids in enumerate(np.concatenate([inputs["history"], inputs["exclude"]], axis=1)):
+        scores[row, [ROW[item] for item in ids if item in ROW]] = -np.inf
+    return scores
+
+
+@pytest.mark.parametrize("k", [1, 10, 30])
+def test_retrieve_is_brute_force_over_static_and_trend_vectors(exact, k):
+    inputs = inputs_of([["i20", "i21"], [], IDS[40:110]], k=k, exclude=[["i90"], [], []])
+    scores = brute_force(exact, inputs)
+    answer = exact.call("retrieve", inputs)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    assert lists(answer) == [[IDS[i] for i in row] for row in best]
+    np.testing.assert_allclose(answer["scores"], np.take_along_axis(scores, best, axis=1), rtol=1e-4, atol=1e-4)
+
+
+def test_retrieve_through_scann_finds_nearly_what_brute_force_finds(scann):
+    inputs = inputs_of([["i20", "i21"], [], IDS[40:110]], k=20)
+    scores = brute_force(scann, inputs)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :20]
+    found = lists(scann.call("retrieve", inputs))
+    assert all(len(set(row) & {IDS[i] for i in truth}) >= 18 for row, truth in zip(found, best, strict=True))
+
+
+def test_recommend_is_retrieve_then_rank_then_mmr(exact):
+    inputs = inputs_of([["i20", "i21"], [], ["it's", "i77", "i78"]], k=10, seed=4)
+    depth = exact.config.index.candidates
+    candidates = exact.call("retrieve", inputs | {"k": np.full(3, depth, np.int32)})["items"]
+    ranked = exact.call("rank", inputs | {"candidates": candidates})
+    answer = exact.call("recommend", inputs)
+    content = exact.catalogue.static[:, : exact.towers.dimension]
+    for row in range(3):
+        pool = [item.decode() for item in ranked["items"][row, : exact.config.rerank.pool]]
+        scores = ranked["scores"][row, : exact.config.rerank.pool].tolist()
+        vectors = content[[ROW[item] for item in pool]].astype(float)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        order = greedy(scores, vectors, exact.config.rerank.relevance, 10)
+        assert lists(answer)[row] == [pool[i] for i in order]
+        assert order != list(range(10))  # else the policy would not show
+        np.testing.assert_allclose(answer["scores"][row], [scores[i] for i in order], rtol=1e-4, atol=1e-4)
+
+
+def test_rank_scores_candidates_with_the_ranker(exact):
+    inputs = inputs_of([["i20", "i21"], []], seed=5)
+    batch, rows = batch_of(exact.config, exact.fitted, inputs), np.array([[3, 50, 70], [9, 70, 4]])
+    vectors = np.concatenate([exact.catalogue.static, exact.catalogue.trend], axis=1)
+    retrieval = np.einsum("bd,bcd->bc", exact.call("embed_user", inputs)["vector"], vectors[rows])
+    order = np.argsort(-retrieval, axis=1)
+    rows, retrieval = np.take_along_axis(rows, order, axis=1), np.take_along_axis(retrieval, order, axis=1)
+    side, trend = exact.catalogue.ranker, exact.catalogue.trend
+    scores = exact.ranker.score(batch, side[batch["item"]], side[rows], trend[rows], retrieval).numpy()
+    best = np.argsort(-scores, axis=1)
+    answer = exact.call("rank", inputs | {"candidates": strings(IDS)[rows]})
+    assert lists(answer) == [[IDS[i] for i in row] for row in np.take_along_axis(rows, best, axis=1)]
+    np.testing.assert_allclose(answer["scores"], np.take_along_axis(scores, best, axis=1), rtol=1e-4, atol=1e-4)
+
+
+def test_rank_does_not_care_in_which_order_candidates_come(exact):
+    ids = ["i33", "it's", "i50", "i14", "i99"]  # i14 is not indexed, but may be asked about
+    inputs = inputs_of([["i20"]] * 2) | {"candidates": strings([ids, ids[::-1]])}
+    inputs |= {name: value[[0, 0]] for name, value in inputs.items() if name != "candidates"}
+    answer = exact.call("rank", inputs)
+    assert lists(answer)[0] == lists(answer)[1]
+    assert sorted(lists(answer)[0]) == sorted(ids)
+    np.testing.assert_allclose(*answer["scores"], rtol=1e-5)
+    assert (np.diff(answer["scores"][0]) <= 0).all()
+
+
+def test_rank_drops_unknown_candidates_and_padding(exact):
+    plain = inputs_of([["i20"]] * 3)
+    inputs = plain | {"candidates": strings([["", "i50", "nobody", "i51"], [""] * 4, ["i51", "i50", "", ""]])}
+    inputs |= {name: value[[0, 0, 0]] for name, value in plain.items()}
+    answer = exact.call("rank", inputs)
+    assert answer["count"].tolist() == [2, 0, 2]
+    assert lists(answer)[0] == lists(answer)[2]
+    assert (answer["items"][1] == b"").all()
+    assert (answer["scores"][1] == 0).all()
+
+
+def test_rank_gives_no_score_that_is_no_number(exact):
+    inputs = inputs_of([["i20"], ["i20"]]) | {"candidates": strings([["i50", "i51"]] * 2)}
+    inputs["age"][1] = np.nan
+    answer = exact.call("rank", inputs)
+    assert answer["count"].tolist() == [2, 0]
+    assert np.isfinite(answer["scores"]).all()
+
+
+def test_no_candidates_to_rank(exact):
+    answer = exact.call("rank", inputs_of([["i20"]]) | {"candidates": np.empty((1, 0), object)})
+    assert answer["items"].shape == (1, 0)
+    assert answer["count"].tolist() == [0]
+
+
+def test_embed_user_is_the_query_tower(exact):
+    inputs = inputs_of([["i20", "nobody", "i21"], [], IDS[40:50]], seed=6)
+    batch = batch_of(exact.config, exact.fitted, inputs)
+    content = exact.catalogue.static[:, : exact.towers.dimension]
+    expected = exact.towers.query_vectors(batch, tf.gather(content, batch["item"]))
+    np.testing.assert_allclose(exact.call("embed_user", inputs)["vector"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_embed_item_of_an_item_of_the_catalogue_is_its_static_vector(exact):
+    np.testing.assert_allclose(
+        exact.call("embed_item", exact.items)["vector"], exact.catalogue.static, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_embed_item_of_a_new_item_is_the_item_tower(exact):
+    new = {name: value[:2] for name, value in exact.items.items()}
+    new |= {"item_id": strings(["new", ""]), "tags": strings(["z|a", ""]), "text": strings(["big unheard", "?"])}
+    encoded = encode(Preprocess(exact.config.on("items"), exact.fitted), new)
+    expected = exact.towers.items({name: tf.constant(value) for name, value in encoded.items()})
+    np.testing.assert_allclose(exact.call("embed_item", new)["vector"], expected, rtol=1e-4, atol=1e-5)
+
+
+# --- parts --------------------------------------------------------------------------------------------------
+
+
+def test_contains_counts_padding_as_nothing():
+    found = contains(tf.constant([[1, -1, 2], [3, -1, -1]]), tf.constant([[2, -1], [1, 3]]))
+    assert found.numpy().tolist() == [[True, False], [False, True]]
+
+
+def test_fill_takes_the_most_popular_that_are_neither_seen_nor_listed():
+    rows, seen = tf.constant([[5, 2, -1, -1], [1, 2, 3, 4], [-1, -1, -1, -1]]), tf.constant([[7, -1], [0, -1], [-1, 8]])
+    full, filled = fill(rows, seen, tf.constant([7, 2, 8, 9, 1]), tf.constant(4))
+    assert full.numpy().tolist() == [[5, 2, 8, 9], [1, 2, 3, 4], [7, 2, 9, 1]]
+    assert filled.numpy().tolist() == [[False, False, True, True], [False] * 4, [True] * 4]
+
+
+def test_fill_with_too_little_left_stays_short():
+    full, filled = fill(tf.constant([[5, -1, -1]]), tf.constant([[7]]), tf.constant([7, 5, 8]), tf.constant(3))
+    assert full.numpy().tolist() == [[5, 8, -1]]
+    assert filled.numpy().tolist() == [[False, True, False]]
+
+
+def test_listed_cuts_each_list_to_its_k():
+    ids = tf.constant(["a", "b", "c", ""])
+    answer = listed(
+        ids, tf.constant([[2, 0, 1], [1, -1, -1]]), tf.constant([[3.0, 2, 1], [9, -1, -1]]), tf.constant([2, 3])
+    )
+    assert answer["items"].numpy().tolist() == [[b"c", b"a", b""], [b"b", b"", b""]]
+    assert answer["scores"].numpy().tolist() == [[3, 2, 0], [9, 0, 0]]
+    assert answer["count"].numpy().tolist() == [2, 1]
