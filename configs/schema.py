@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -112,7 +113,7 @@ class Data(_Section):
 
 
 class _Feature(_Section):
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")  # it becomes the name of an input of the served graph
     table: Literal["items", "queries", "events"]
     column: str | None = None  # default: the feature's name
     dimension: Count = 16
@@ -344,6 +345,11 @@ class Publish(_Section):
     root: Path = Path("bundles")
 
 
+# inputs of the served graph, and columns of the prepared tables
+_RESERVED = {"time", "history", "history_time", "exclude", "k", "candidates"}
+_RESERVED |= {"query", "item", "weight", "kind", "reason", "query_row", "item_row", "available_from"}
+
+
 class Config(_Section):
     """One run."""
 
@@ -366,18 +372,10 @@ class Config(_Section):
     def _consistent(self) -> Config:
         # Lower case, as the engines that hold the tables take "Price" and "price" for one column.
         names = [feature.name.lower() for feature in self.features]
-        reserved = {"query", "item", "time", "weight", "history", "history_time", "exclude", "k"}
-        reserved |= {
-            "kind",
-            "reason",
-            "query_row",
-            "item_row",
-            "available_from",
-        }  # columns of the prepared tables
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"features: the name {name!r} is used {names.count(name)} times")
-            if name in reserved:
+            if name in _RESERVED or iskeyword(name):
                 raise ValueError(f"features: the name {name!r} is reserved; choose another and set column")
         if not self.on("items"):
             raise ValueError("features: none describes items; expected at least the item id")
@@ -389,6 +387,11 @@ class Config(_Section):
             feature.name for feature in self.on("queries") if feature.kind == "category"
         }:
             raise ValueError(f"data.segment: {self.data.segment!r} is no category feature of queries")
+        if self.rerank.pool > self.index.candidates:
+            raise ValueError(
+                f"rerank.pool = {self.rerank.pool} is above index.candidates = {self.index.candidates}: "
+                f"a list cannot be chosen from more than is retrieved"
+            )
         if self.index.candidates < self.gate.k:
             raise ValueError(f"index.candidates = {self.index.candidates} is below gate.k = {self.gate.k}")
         return self

@@ -65,6 +65,7 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     best = chosen_popularity(dataset, inputs["baselines"])
     best.fit(dataset.log, dataset.n_queries, dataset.n_items, dataset.cuts.end)
     scores = best.shares if isinstance(best, SegmentPopularity) else best.counts[None]
+    scores = np.where(dataset.eligible(dataset.cuts.end) & (scores[-1] > 0), scores, -np.inf)
     fitted = encoding.encode_tables(config, dataset.tables.items, dataset.tables.queries, dataset.log.context).fitted
     module = PopularityRecommender(config, fitted, _ids(dataset), scores, _segments(dataset, best))
     folder = out / BUNDLE
@@ -144,8 +145,15 @@ def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:
         "fit": {"until": cuts.test, "clock": dataset.config.data.events.time is not None},
         "meaning": dataset.config.data.events.meaning,
         "items": dataset.n_items,
+        "defaults": _defaults(dataset),
         "signatures": signature_table(folder),
     }
+
+
+def _defaults(dataset: Dataset) -> dict[str, float]:
+    """Means of the query table's numbers: what an unknown query is taken to have."""
+    numbers = (feature for feature in dataset.config.on("queries") if feature.kind == "number")
+    return {feature.name: float(dataset.tables.queries[feature.name].mean()) for feature in numbers}
 
 
 def _parts(inputs: Mapping[str, Path]) -> dict[str, str]:

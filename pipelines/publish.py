@@ -54,7 +54,7 @@ def failures(manifest: Mapping[str, Any]) -> str:
 def _find(model: Path, manifest: Mapping[str, Any]) -> Path | None:
     """The version that holds the very same bundle."""
     for version in reversed(versions(model)):
-        if seal_id(model / str(version)) == manifest["files"]:
+        if seal_id(model / str(version)) == manifest["id"]:
             return model / str(version)
     return None
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import UserError
-from configs.load import parse
+from configs.load import digest, parse
 from configs.schema import Config, Feature
 from serving.runtime import RuntimeFailure, Session, scann_library
 from serving.state import State
@@ -99,7 +99,7 @@ class Bundle:
         inputs = self.request(user, history=history, history_time=history_time, context=context, time=time)
         if k < 1:
             raise RequestError(f"k: found {k}, expected at least 1")
-        inputs["exclude"] = _strings([list(exclude)])
+        inputs["exclude"] = _strings([_ids("exclude", exclude)])
         inputs["k"] = np.array([min(k, self.manifest["items"])], np.int32)  # room is made for k, found or not
         answer = self.run("recommend", inputs)
         count = int(answer["count"][0])
@@ -141,7 +141,7 @@ class Bundle:
         if unknown := sorted(set(given) - names):
             raise RequestError(f"context: unknown feature {unknown[0]!r}; expected one of {sorted(names)}")
         now = int(self.manifest["data"]["end"] if time is None else time)
-        items = list(history if history is not None else stored.history if stored else [])
+        items = _ids("history", history if history is not None else stored.history if stored else [])
         if history_time is not None:
             times = list(history_time)
         else:
@@ -150,7 +150,7 @@ class Bundle:
             raise RequestError(f"history_time: found {len(times)} times for {len(items)} items, expected as many")
         inputs = {"time": np.array([now], np.int64), "history": _strings([items])}
         inputs["history_time"] = np.array([times], np.int64).reshape(1, len(items))
-        values = {**(stored.features if stored else {}), **given}
+        values = {**self.manifest["defaults"], **(stored.features if stored else {}), **given}
         for feature in self._features:
             inputs[feature.name] = raw_value(feature, values.get(feature.name), now)
         return inputs
@@ -189,6 +189,13 @@ def _number(feature: Feature, value: Any) -> float:
     return number
 
 
+def _ids(name: str, ids: Sequence[str]) -> list[str]:
+    """A list of ids; one text would else be read as one id for each letter. Raises: RequestError."""
+    if isinstance(ids, (str, bytes)):
+        raise RequestError(f"{name}: found the text {ids!r}, expected a list of item ids")
+    return list(ids)
+
+
 def _strings(rows: list[list[str]]) -> np.ndarray:
     return np.array(rows, object).reshape(len(rows), len(rows[0]))
 
@@ -216,9 +223,10 @@ def newest(path: Path) -> Path:
 
 
 def seal(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write the manifest of a finished folder: `facts`, and size and sha256 of every file."""
+    """Write the manifest of a finished folder: `facts`, size and sha256 of every file, and a hash of all that."""
     files = {str(path.relative_to(folder)): _described(path) for path in _files(folder)}
-    (folder / MANIFEST).write_text(json.dumps({**facts, "files": files}, indent=1) + "\n")
+    sealed = {**facts, "files": files}
+    (folder / MANIFEST).write_text(json.dumps({**sealed, "id": _identity(sealed)}, indent=1) + "\n")
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -241,15 +249,25 @@ def verify(folder: Path) -> dict[str, Any]:
             )
     if extra := sorted(set(found) - set(expected)):
         raise BundleError(f"bundle: {folder} holds {extra[0]}, which its manifest does not list")
+    if (identity := _identity(manifest)) != manifest.get("id"):
+        raise BundleError(
+            f"bundle: {folder / MANIFEST} was changed: found id {manifest.get('id')!r}, expected {identity!r}"
+        )
     return manifest
 
 
-def seal_id(folder: Path) -> dict[str, Any] | None:
-    """The file list of a manifest, which identifies a bundle; None where there is none to read."""
+def seal_id(folder: Path) -> str | None:
+    """The id of a bundle by its manifest; None where there is none to read."""
     try:
-        return json.loads((folder / MANIFEST).read_text())["files"]
+        return json.loads((folder / MANIFEST).read_text())["id"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _identity(manifest: Mapping[str, Any]) -> str:
+    """Hash of everything a manifest says but its id."""
+    said = {key: value for key, value in manifest.items() if key != "id"}
+    return digest(json.loads(json.dumps(said)))
 
 
 def check_golden(bundle: Bundle) -> None:

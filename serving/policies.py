@@ -15,7 +15,6 @@ def mmr(scores: tf.Tensor, vectors: tf.Tensor, relevance: float, k: tf.Tensor) -
     """
     valid = scores > MASKED
     scaled = _unit_range(scores, valid)
-    similarity = tf.matmul(vectors, vectors, transpose_b=True)
     batch, pool = tf.shape(scores)[0], tf.shape(scores)[1]
     chosen = tf.TensorArray(tf.int32, size=k, element_shape=[None])
 
@@ -23,7 +22,8 @@ def mmr(scores: tf.Tensor, vectors: tf.Tensor, relevance: float, k: tf.Tensor) -
         value = relevance * scaled - (1.0 - relevance) * nearest
         value = tf.where(valid, value, value - 1e3)
         best = tf.argmax(tf.where(free, value, MASKED), axis=1, output_type=tf.int32)
-        nearest = tf.maximum(nearest, tf.gather(similarity, best, axis=1, batch_dims=1))
+        similarity = tf.linalg.matvec(vectors, tf.gather(vectors, best, axis=1, batch_dims=1))
+        nearest = tf.maximum(nearest, similarity)
         free &= tf.range(pool)[None, :] != best[:, None]
         return place + 1, chosen.write(place, best), nearest, free
 

@@ -17,7 +17,8 @@ from towers.features import Statistics, lookup
 class PopularityRecommender(tf.Module):
     """Answers with the most popular items of the query's segment that it has not seen.
 
-    ids [N]; scores [S + 1, N], one row per segment and the overall scores last; segments [S], their values.
+    ids [N]; scores [S + 1, N], one row per segment and the overall scores last, -inf for what must not be listed;
+    segments [S], their values.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class PopularityRecommender(tf.Module):
         k, segment = tf.maximum(tf.reduce_max(inputs["k"]), 1), self._row(inputs)
         needed = k + tf.shape(seen)[1]
         rows, scores = (tf.gather(table[:, :needed], segment) for table in (self.order, self.scores))
-        rows = tf.where(contains(seen, rows), -1, rows)
+        rows = tf.where(contains(seen, rows) | tf.math.is_inf(scores), -1, rows)
         order = tf.argsort(tf.cast(rows < 0, tf.int32), axis=1, stable=True)[:, :k]
         rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
         missing = [[0, 0], [0, k - tf.shape(rows)[1]]]

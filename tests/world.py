@@ -58,6 +58,7 @@ _VALUES: dict[str, Any] = {
     "index": {"searcher": "exact", "candidates": 20},
     "gate": {"k": 20, "list_k": 5},
     "ranker": {"hidden": [16]},
+    "rerank": {"pool": 20},
 }
 
 

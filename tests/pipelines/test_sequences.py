@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sequences import Sequences, requests_at, requests_rolling
+from pipelines.sequences import Sequences, requests_at, requests_rolling, requests_within
 from pipelines.tables import Interactions
 from tests.pipelines.baselines.worlds import events
 
@@ -140,3 +140,26 @@ def test_the_first_event_at_or_after_a_moment(moment):
     for query, position in enumerate(sequences.first_at_or_after(moment)):
         times = sequences.time[sequences.starts[query] : sequences.starts[query + 1]]
         assert position == sequences.starts[query] + np.sum(times < moment)
+
+
+def test_one_event_of_every_query_is_drawn_from_those_of_the_window_that_have_a_past():
+    # query 0 has events at 20 to 23: the first has no past, and the last lies beyond the end
+    sequences = _sequences([(0, item, 20 + item) for item in range(4)] + [(1, 9, 22), (2, 9, 5)], 3)
+    asked = [requests_within(sequences, 20, 23, ALL, seed) for seed in range(50)]
+    assert all(requests.query.tolist() == [0] for requests in asked)  # 1 has no past, 2 does not come back
+    assert {int(requests.time[0]) for requests in asked} == {21, 22}
+    for requests in asked:
+        taken = requests.time[0] - 20
+        assert requests.history[0].tolist() == list(range(taken))
+        assert requests.targets[0].tolist() == list(range(taken, 3))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 30)), max_size=40), st.integers(0, 9))
+def test_drawn_requests_are_among_the_rolling_ones_and_one_for_each_query(log, seed):
+    sequences, eligible = Sequences.of(events(sorted(log, key=lambda row: row[2])), 4), np.ones(6, bool)
+    every = requests_rolling(sequences, 10, 20, eligible, 1000, 0)
+    drawn = requests_within(sequences, 10, 20, eligible, seed)
+    assert len(set(drawn.query)) == len(drawn)
+    rolling = [(q, every.history[r].tolist(), every.targets[r].tolist()) for r, q in enumerate(every.query)]
+    assert all((q, drawn.history[r].tolist(), drawn.targets[r].tolist()) in rolling for r, q in enumerate(drawn.query))

@@ -179,7 +179,7 @@ class TestIdEmbedding:
         embedding = IdEmbedding(5, 3, 0.0, Randomness(0))
         embedding(tf.range(5))
         embedding.set_known(np.array([0, 0, 9, 0, 0]), min_count=1)
-        before = embedding.table.embeddings.numpy()
+        before = embedding.table.embeddings.numpy().copy()
         embedding.set_known(np.array([0, 0, 9, 9, 0]), min_count=1)
         after = embedding.table.embeddings.numpy()
         np.testing.assert_array_equal(after[3], before[UNKNOWN])
