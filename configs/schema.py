@@ -284,7 +284,7 @@ class Train(_Section):
 
     target: Literal["next", "future"] = "future"
     horizon: Duration | None = None  # "future": how far after an event its targets may lie
-    batch: Count = 64  # pieces of histories, each of up to history.length + 1 examples
+    batch: Count = 1024  # about how many examples a step takes; an example is an event to be predicted
     learning_rate: float = Field(default=1e-3, gt=0)
     max_epochs: Count = 20
     patience: Count = 2

@@ -15,6 +15,8 @@ from configs.schema import Config, Feature
 from pipelines.tables import Requests
 from towers.features import Preprocess, encode, statistics
 
+Counts = dict[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -24,6 +26,13 @@ class Encoded:
     items: dict[str, np.ndarray]
     queries: dict[str, np.ndarray]
     context: Preprocess
+
+    def id_counts(self, items: np.ndarray, queries: np.ndarray, config: Config) -> tuple[Counts, Counts]:
+        """How often each index of each id feature occurs among the given rows of both tables."""
+        return (
+            _counts(self.items, items, config.on("items")),
+            _counts(self.queries, queries, config.on("queries")),
+        )
 
     def requests(self, requests: Requests) -> dict[str, np.ndarray]:
         """Encoded static and context features of requests, under "static/NAME" and "context/NAME"."""
@@ -69,6 +78,14 @@ def _encode(config: Config, fitted: dict[str, dict[str, Any]], tables: dict[str,
         encode(Preprocess(config.on("queries"), fitted), tables["queries"]),
         Preprocess(config.on("events"), fitted),
     )
+
+
+def _counts(table: Mapping[str, np.ndarray], rows: np.ndarray, features: tuple[Feature, ...]) -> Counts:
+    return {
+        feature.name: np.bincount(table[feature.name][rows], minlength=int(table[feature.name].max()) + 1)
+        for feature in features
+        if feature.kind == "id"
+    }
 
 
 def columns_of(table: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, np.ndarray]:

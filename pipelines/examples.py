@@ -14,6 +14,7 @@ from pipelines.sequences import Sequences
 from pipelines.trend import Trend
 
 Batch = dict[str, np.ndarray]
+_POOL = 32  # batches that share a pool of pieces, sorted by length
 
 
 class Examples:
@@ -67,14 +68,12 @@ class Examples:
         rng = np.random.default_rng([self._seed, number])
         starts, lengths = self._windows(rng)
         order = rng.permutation(len(starts))[: self._most_windows]
-        for first in range(0, len(order), self._train.batch):
-            chosen = order[first : first + self._train.batch]
+        for chosen in _alike(rng, order, lengths, self._train.batch):
             yield self._batch(rng, starts[chosen], lengths[chosen])
 
-    def steps(self, number: int) -> int:
-        """How many batches epoch `number` has."""
-        windows = len(self._windows(np.random.default_rng([self._seed, number]))[0])
-        return -(-min(windows, self._most_windows) // self._train.batch)
+    def steps(self) -> int:
+        """About how many batches an epoch has."""
+        return -(-min(len(self._sequences.item), self._train.max_examples) // self._train.batch)
 
     def _windows(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Cut every query's events into pieces of at most L + 1, at an offset drawn per query."""
@@ -87,7 +86,7 @@ class Examples:
 
     def _batch(self, rng: np.random.Generator, starts: np.ndarray, lengths: np.ndarray) -> Batch:
         log = self._sequences
-        slot = np.arange(self._width)[None, :]
+        slot = np.arange(max(2, lengths.max()))[None, :]
         valid = slot < lengths[:, None]
         event = np.where(valid, starts[:, None] + slot, starts[:, None])
         target = event + (rng.random(event.shape) * (self._reach[event] - event)).astype(np.int64)
@@ -112,3 +111,16 @@ class Examples:
         row = np.repeat(np.arange(len(query)), end - begin)
         within = np.arange(len(row)) - np.repeat(np.cumsum(end - begin) - (end - begin), end - begin)
         return np.stack([row, self._sequences.item[begin[row] + within]], axis=1).astype(np.int32)
+
+
+def _alike(rng: np.random.Generator, order: np.ndarray, lengths: np.ndarray, examples: int) -> list[np.ndarray]:
+    """Cut a shuffled `order` of pieces into batches of about as many `examples` each, in a shuffled order.
+
+    Pieces of a batch are alike in length, so that little is padding; batches are alike in examples, so that the
+    mean over a batch gives every example the same say.
+    """
+    pool = np.cumsum(lengths[order]) // (_POOL * examples)
+    order = order[np.lexsort((lengths[order], pool))]
+    batch = np.cumsum(lengths[order]) // examples
+    batches = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+    return [batches[place] for place in rng.permutation(len(batches))]

@@ -85,8 +85,9 @@ def overlap(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def overlap_by_row(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of each row of `truth` [Q, k] that is in the same row of `found`, [Q]."""
+    """Share of each row of `truth` [Q, k] that is in the same row of `found`, [Q]; 1 where nothing is to be found."""
     width = np.int64(max(found.max(initial=0), truth.max(initial=0)) + 2)
     row = np.arange(len(truth))[:, None] * width
     hit = np.isin(row + truth, row + found) & (truth >= 0)
-    return hit.sum(axis=1) / np.maximum((truth >= 0).sum(axis=1), 1)
+    wanted = (truth >= 0).sum(axis=1)
+    return np.where(wanted > 0, hit.sum(axis=1) / np.maximum(wanted, 1), 1.0)

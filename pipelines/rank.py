@@ -22,7 +22,7 @@ from pipelines.progress import Progress
 from pipelines.sequences import requests_rolling
 from pipelines.stage import Inputs
 from pipelines.tables import Candidates
-from pipelines.train import SELECTED, load_towers
+from pipelines.train import FOR_RANKER, load_towers
 from pipelines.training import load_weights, save_weights
 from pipelines.verdicts import lift_verdict, save_verdicts
 from towers.backend import keras, tf
@@ -85,9 +85,9 @@ def load_ranker(dataset: Dataset, encoded: Encoded, folder: Path) -> RankScorer:
 
 
 def _training_lists(dataset: Dataset, towers: Path) -> Lists:
-    """Candidates that the selected towers retrieve in the ranker's window, which they were not fitted on."""
+    """Candidates that towers fitted up to the ranker's window retrieve in it."""
     config, cuts = dataset.config, dataset.cuts
-    vectors = load_towers(dataset, towers, SELECTED, cuts.ranker)
+    vectors = load_towers(dataset, towers, FOR_RANKER, cuts.ranker)
     eligible = dataset.eligible(cuts.ranker)
     requests = requests_rolling(
         dataset.sequences, cuts.ranker, cuts.test, eligible, config.ranker.max_requests, config.seed
@@ -105,6 +105,8 @@ def _fit(scorer: RankScorer, lists: Lists, out: Path, progress: Progress) -> dic
     train, check = lists.take(np.flatnonzero(~held_out)), lists.take(np.flatnonzero(held_out))
     best = {"epoch": 0, "ndcg": _ndcg(scorer, check), "retrieval_ndcg": 0.0}
     best["retrieval_ndcg"] = best["ndcg"]
+    taken = train.requests.targets
+    ranker.set_known(*scorer.encoded.id_counts(taken.values, train.requests.query[taken.rows], config))
     save_weights(ranker, out / "best")
     step = _step(scorer)
     for epoch in range(1, config.ranker.max_epochs + 1):

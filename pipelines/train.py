@@ -1,4 +1,8 @@
-"""The train stage: select the towers on the validation window, then refit them up to the test cut."""
+"""The train stage: select the towers on the validation window, then refit them up to the later cuts.
+
+The ranker learns on candidates of towers that are as fresh, in its window, as the served ones are in theirs: towers
+left at the validation cut would teach it to mend a staleness that serving does not have.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +31,12 @@ from towers.backend import keras, tf
 from towers.features import encode
 from towers.retrieval import Log, TwoTower
 
-SELECTED, REFITTED = "selected", "refitted"
+Record = Callable[[int, Mapping[str, float]], None]
+SELECTED, FOR_RANKER, REFITTED = "selected", "for-ranker", "refitted"  # fitted up to validation, ranker, test
 
 
 def train(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write feature statistics, the selected and the refitted towers, and what TensorBoard shows."""
+    """Write feature statistics, the selected and both refitted towers, and what TensorBoard shows."""
     dataset = load_dataset(config, inputs["prepare"])
     encoded = _encoded(dataset, out / "features.json")
     model = new_towers(dataset, encoded)
@@ -40,15 +45,17 @@ def train(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
         tf.summary.text("config", f"```json\n{json.dumps(config.model_dump(mode='json'), indent=2)}\n```", step=0)
     fitted = _select(dataset, encoded, model, out / SELECTED, progress, board)
     progress.say(f"validation recall@{config.gate.k} {fitted.best_recall:.4f} after epoch {fitted.best_epoch}")
-    _refit(dataset, encoded, model, out / REFITTED, progress, board)
+    for which, cut in ((FOR_RANKER, dataset.cuts.ranker), (REFITTED, dataset.cuts.test)):
+        record = _recorder(board, "refit" if which == REFITTED else "refit for ranker", progress)
+        _refit(dataset, encoded, model, cut, out / which, progress, record)
     board.close()
     (out / "fitted.json").write_text(json.dumps(asdict(fitted)) + "\n")
-    for part in (SELECTED, REFITTED):
+    for part in (SELECTED, FOR_RANKER, REFITTED):
         shutil.rmtree(out / part / "checkpoint", ignore_errors=True)
 
 
 def load_towers(dataset: Dataset, folder: Path, which: str, moment: int) -> Vectors:
-    """Towers of the train stage's folder, `SELECTED` or `REFITTED`, with trends as of `moment`."""
+    """Towers of the train stage's folder, `which` of its three fits, with trends as of `moment`."""
     config, tables = dataset.config, dataset.tables
     encoded = encoding.load(config, tables.items, tables.queries, folder / "features.json")
     model = new_towers(dataset, encoded)
@@ -105,18 +112,18 @@ def _refit(
     dataset: Dataset,
     encoded: Encoded,
     model: TwoTower,
+    cut: int,
     folder: Path,
     progress: Progress,
-    board: tf.summary.SummaryWriter,
+    record: Record,
 ) -> None:
-    """Go on from the selected weights with all events before the test cut, for a number of epochs set beforehand."""
-    train, cut = dataset.config.train, dataset.cuts.test
+    """Go on from the model's weights with all events before `cut`, for a number of epochs set beforehand."""
+    train = dataset.config.train
     examples = _examples(dataset, encoded, cut)
     # with nothing to stop it at a good moment, the rate falls to zero instead
-    steps = sum(examples.steps(epoch) for epoch in range(train.refit_epochs))
-    falling = keras.optimizers.schedules.CosineDecay(train.learning_rate, steps)
+    falling = keras.optimizers.schedules.CosineDecay(train.learning_rate, train.refit_epochs * examples.steps())
     trainer = _trainer(dataset, encoded, model, examples, cut, falling, folder)
-    trainer.fit_fixed(train.refit_epochs, progress, _recorder(board, "refit", progress))
+    trainer.fit_fixed(train.refit_epochs, progress, record)
     save_weights(model, folder / "best")
 
 
@@ -137,25 +144,11 @@ def _trainer(
         bucket_of(dataset.trend, past, dataset.available),
         examples.target_share(),
     )
-    model.set_known(
-        _counts(encoded.items, past.item, dataset.config.on("items")),
-        _counts(encoded.queries, past.query, dataset.config.on("queries")),
-    )
+    model.set_known(*encoded.id_counts(past.item, past.query, dataset.config))
     return Trainer(model, examples, log, rate, folder)
 
 
-def _counts(table: Mapping[str, np.ndarray], rows: np.ndarray, features: tuple) -> dict[str, np.ndarray]:
-    """How often each index of each id feature occurs among the events' `rows` of the table."""
-    return {
-        feature.name: np.bincount(table[feature.name][rows], minlength=int(table[feature.name].max()) + 1)
-        for feature in features
-        if feature.kind == "id"
-    }
-
-
-def _recorder(
-    board: tf.summary.SummaryWriter, prefix: str, progress: Progress
-) -> Callable[[int, Mapping[str, float]], None]:
+def _recorder(board: tf.summary.SummaryWriter, prefix: str, progress: Progress) -> Record:
     """Writes an epoch's scalars to TensorBoard and a line to the person who waits."""
 
     def record(epoch: int, scalars: Mapping[str, float]) -> None:

@@ -16,7 +16,7 @@ from towers.backend import keras, tf
 from towers.retrieval import Log, TwoTower
 
 Scalars = Mapping[str, float]
-RATE_CUT = 0.3
+RATE_CUT = 0.5
 Rate = Any  # a float, or a Keras LearningRateSchedule, which is untyped
 
 
@@ -111,7 +111,7 @@ class Trainer:
 
     def _run_epoch(self, progress: Progress) -> dict[str, float]:
         started, losses, examples = time.perf_counter(), [], 0
-        progress.expect(self._examples.steps(int(self._epoch)), f"epoch {int(self._epoch) + 1}")
+        progress.expect(self._examples.steps(), f"epoch {int(self._epoch) + 1}")
         for batch in self._examples.epoch(int(self._epoch)):
             losses.append(self._step({key: tf.constant(value) for key, value in batch.items()}))
             examples += int((batch["weight"] > 0).sum())

@@ -34,21 +34,26 @@ class CandidateSoftmax(tfrs.tasks.Retrieval):
         candidate_log_probability: tf.Tensor | None = None,
         score_mask: tf.Tensor | None = None,
         score_offset: tf.Tensor | None = None,
+        positive_copies: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Mean loss over the queries, a scalar.
 
         query_embeddings [Q, d]; candidate_embeddings [C, d]; positive_column [Q] int; sample_weight [Q];
         candidate_log_probability [C], log of how probable it is that a column was drawn; score_mask [Q, C] bool,
-        False where a candidate is not to be compared (the positive always is); score_offset [Q, C].
+        False where a candidate is not to be compared (the positive always is); score_offset [Q, C];
+        positive_copies [Q], how many columns hold the positive, masked copies included: their share of the softmax
+        belongs to the positive, which logQ alone would leave short.
         """
         scores = tf.matmul(query_embeddings, candidate_embeddings, transpose_b=True)
         if score_offset is not None:
             scores += score_offset
         if candidate_log_probability is not None:
             scores -= candidate_log_probability
+        columns = tf.range(tf.shape(scores)[1], dtype=positive_column.dtype)
+        is_positive = positive_column[:, None] == columns[None, :]
+        if positive_copies is not None:
+            scores += tf.where(is_positive, tf.math.log(tf.cast(positive_copies, tf.float32))[:, None], 0.0)
         if score_mask is not None:
-            columns = tf.range(tf.shape(scores)[1], dtype=positive_column.dtype)
-            is_positive = positive_column[:, None] == columns[None, :]
             scores = tf.where(score_mask | is_positive, scores, MASKED)
         losses = self._loss(y_true=positive_column, y_pred=scores)
         if sample_weight is None:

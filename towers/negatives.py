@@ -22,6 +22,12 @@ class Columns:
     positive: tf.Tensor
     log_probability: tf.Tensor | None
 
+    def copies(self, target: tf.Tensor) -> tf.Tensor | None:
+        """How many columns hold each target [Q]; None over the whole catalogue, where every item stands once."""
+        if self.items is None:
+            return None
+        return tf.reduce_sum(tf.cast(self.items[None, :] == target[:, None], tf.int32), axis=1)
+
 
 def choose_columns(target: tf.Tensor, uniform: tf.Tensor, config: Negatives, frequency: np.ndarray) -> Columns:
     """The columns for `target` [Q]: the whole catalogue when small, else in-batch and `uniform` [U] negatives.

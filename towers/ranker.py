@@ -44,6 +44,11 @@ class Ranker(keras.Model):
         self.dropouts = [StepDropout(config.ranker.dropout, self.randomness) for _ in self.hidden]
         self.last = keras.layers.Dense(1, kernel_initializer="zeros")
 
+    def set_known(self, items: Mapping[str, np.ndarray], queries: Mapping[str, np.ndarray]) -> None:
+        """Tell the id features how often each id occurs in what is fitted; {name: counts by index}."""
+        self.items.set_known(items)
+        self.static.set_known(queries)
+
     def item_vectors(self, encoded: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The item side, [n, 32]."""
         return self.item_side(self.items(encoded, training=training))

@@ -108,8 +108,9 @@ class TwoTower(keras.Model):
             columns.positive,
             sample_weight=tf.boolean_mask(batch["weight"], valid),
             candidate_log_probability=columns.log_probability,
-            score_mask=self._comparable(columns, target, row, bucket, batch, log),
+            score_mask=self._comparable(columns, row, bucket, batch, log),
             score_offset=self._trend_scores(queries[:, self.dimension + 1 :], bucket, columns, log),
+            positive_copies=columns.copies(target),
         )
 
     def _gather(self, columns: Columns, read: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -127,13 +128,12 @@ class TwoTower(keras.Model):
     def _comparable(
         self,
         columns: Columns,
-        target: tf.Tensor,
         row: tf.Tensor,
         bucket: tf.Tensor,
         batch: Mapping[str, tf.Tensor],
         log: Log,
     ) -> tf.Tensor:
-        """[Q, C]: False for known positives of the row's query, copies of the target, and items not out yet."""
+        """[Q, C]: False for known positives of the row's query, its target among them, and items not out yet."""
         seen = tf.scatter_nd(
             batch["seen"], tf.ones(tf.shape(batch["seen"])[0]), [tf.shape(batch["mask"])[0], self.size]
         )
@@ -141,10 +141,7 @@ class TwoTower(keras.Model):
         if columns.items is not None:
             seen, first = tf.gather(seen, columns.items, axis=1), tf.gather(first, columns.items)
         known = tf.gather(seen > 0, row)
-        allowed = ~known & (first[None, :] <= bucket[:, None])
-        if columns.items is not None:
-            allowed &= columns.items[None, :] != target[:, None]
-        return allowed
+        return ~known & (first[None, :] <= bucket[:, None])
 
     def _trend_scores(self, weights: tf.Tensor, bucket: tf.Tensor, columns: Columns, log: Log) -> tf.Tensor:
         """[Q, C]: what each candidate's trend at the query's own moment adds to its score."""

@@ -283,7 +283,8 @@ def bundle_facts(small: Small, folder: Path, searcher: str) -> dict[str, Any]:
         "data": {"start": END - 10**7, "end": END, "events": 1000},
         "items": ITEMS,
         "signatures": signature_table(folder),
-        "publishable": True, "defaults": {},
+        "publishable": True,
+        "defaults": {},
         "verdicts": [],
     }
 
