@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.examples import Examples
+from pipelines.examples import Batch, Examples
 from pipelines.progress import Progress
 from towers.backend import keras, tf
 from towers.retrieval import Log, TwoTower
@@ -55,7 +55,8 @@ class Trainer:
         self._step = self._compile(log)
 
     def _compile(self, log: Log) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-        @tf.function(reduce_retracing=True)
+        # one trace for all shapes: a second trace may round otherwise, and a resumed fit would end elsewhere
+        @tf.function(input_signature=[_signature(next(self._examples.epoch(0)))])
         def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 loss = self._model.loss(batch, log)
@@ -118,6 +119,16 @@ class Trainer:
             progress.advance()
         seconds = time.perf_counter() - started
         return {"loss": float(np.mean(losses)), "examples_per_second": examples / seconds}
+
+
+def _signature(batch: Batch) -> dict[str, tf.TensorSpec]:
+    """Shapes of a batch with all sizes left open that change from batch to batch."""
+    specs = {}
+    for name, value in batch.items():
+        open_dimensions = 1 if name in ("seen", "negatives") or name.startswith("static/") else 2
+        shape = [None] * open_dimensions + list(value.shape[open_dimensions:])
+        specs[name] = tf.TensorSpec(shape, value.dtype)
+    return specs
 
 
 def save_weights(model: TwoTower, folder: Path) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 QUICK = (
     "train.max_epochs=6",
-    "train.batch=16",
+    "train.batch=128",
     "towers.embedding_dim=16",
     "towers.history.length=10",
     "ranker.max_epochs=2",

@@ -54,7 +54,7 @@ _VALUES: dict[str, Any] = {
     ],
     "split": {"validation": 0.7, "ranker": 0.8, "test": 0.9},
     "towers": {"embedding_dim": 8, "hidden": [16], "history": {"length": 6, "layers": 1, "heads": 2}},
-    "train": {"batch": 32, "learning_rate": 0.01, "max_epochs": 4, "negatives": {"uniform": 16}},
+    "train": {"batch": 250, "learning_rate": 0.01, "max_epochs": 4, "negatives": {"uniform": 16}},
     "index": {"searcher": "exact", "candidates": 20},
     "gate": {"k": 20, "list_k": 5},
     "ranker": {"hidden": [16]},

@@ -50,7 +50,7 @@ class _Case:
         return model, Trainer(model, self.examples, self.log, self.data.config.train.learning_rate, folder)
 
     def steps(self, epochs):
-        return sum(self.examples.steps(epoch) for epoch in range(epochs))
+        return sum(len(list(self.examples.epoch(epoch))) for epoch in range(epochs))
 
     def scripted(self, model, recalls):
         """A validation that returns the recall of the script for the epoch that has just ended."""
@@ -60,7 +60,7 @@ class _Case:
 
 @pytest.fixture(scope="module")
 def case():
-    return _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 64})
+    return _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 400})
 
 
 def _nothing(epoch, scalars):
@@ -77,7 +77,7 @@ def _same(ours, theirs):
 
 @pytest.mark.slow
 def test_a_fit_killed_within_and_between_epochs_ends_where_an_undisturbed_one_ends(tmp_path):
-    case = _Case({"train.batch": 64})  # every kind of feature, and the transformer with its dropout
+    case = _Case({"train.batch": 400})  # every kind of feature, and the transformer with its dropout
     recalls = [0.1, 0.2, 0.15, 0.3]  # the third epoch is undone, and the fourth goes on at a lower rate
 
     def fit(folder, progress, record):
@@ -178,7 +178,7 @@ def test_weights_are_read_as_they_were_written(case, tmp_path):
 def test_the_towers_find_the_block_of_every_query(changes, tmp_path):
     # from ids alone: only who took what with what says which items belong together
     case = _Case(
-        IDS_ALONE | READ_BY_MEAN | {"train.target": "next", "train.batch": 8, "train.learning_rate": 0.02} | changes
+        IDS_ALONE | READ_BY_MEAN | {"train.target": "next", "train.batch": 60, "train.learning_rate": 0.02} | changes
     )
     model, trainer = case.start(tmp_path)
 
