@@ -11,3 +11,7 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """The tables cannot be used."""
+
+
+class BackendError(UserError):
+    """TensorFlow was set up otherwise before twinspire could do it."""

@@ -383,6 +383,11 @@ class Config(_Section):
             clocks = [feature.name for feature in self.features if feature.kind == "time"]
             if clocks:
                 raise ValueError(f"features: {clocks[0]!r} needs a clock, and data.events.order has none")
+            windows = (*self.baselines.windows, *self.trend.windows, self.trend.bucket, self.train.horizon)
+            dates = (self.split.validation, self.split.ranker, self.split.test)
+            for value in (*windows, *dates):
+                if isinstance(value, str):
+                    raise ValueError(f"{value!r} needs a clock, and data.events.order has none; give order steps")
         if self.data.segment and self.data.segment not in {
             feature.name for feature in self.on("queries") if feature.kind == "category"
         }:

@@ -23,4 +23,5 @@ def open_board(results: Mapping[str, Path], port: int) -> None:
         raise UserError("tensorboard: this run has no logs yet; run its train stage first")
     spec = ",".join(f"{name}:{path}" for name, path in sorted(folders.items()))
     arguments = ["--logdir_spec", spec, "--port", str(port), "--load_fast", "false"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *arguments])

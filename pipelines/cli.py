@@ -80,9 +80,22 @@ def _stage_command(name: str, summary: str, following: str) -> None:
         work = _open(target, runs, override)
         result = run_until(work, name, _progress())
         _lines((name, result), ("next", f"twinspire {following} {work.folder}"))
+        if (result / "verdicts.json").is_file():
+            _judge(result / "verdicts.json")
 
     command.__doc__ = summary
     app.command(name)(command)
+
+
+def _judge(path: Path) -> None:
+    """Exit as a failed gate does if the verdicts are not good enough to publish on."""
+    from pipelines.publish import failures
+    from pipelines.verdicts import as_json, load_verdicts, passed
+
+    verdicts = load_verdicts(path)
+    if not passed(verdicts):
+        print(failures([as_json(verdict) for verdict in verdicts]), file=sys.stderr)
+        raise typer.Exit(GATE_FAILED)
 
 
 _stage_command("prepare", "Validate and normalise the tables.", "baselines")
@@ -243,11 +256,11 @@ def main() -> None:
     except (UserError, OSError) as error:
         _fail(str(error), 2)
     except Exception as error:
-        _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug to see where)", 1)
+        _fail(f"unexpected {type(error).__name__}: {error} (twinspire --debug ... shows where)", 1)
 
 
 def _fail(message: str, code: int) -> None:
     if _state["debug"]:
         raise
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)

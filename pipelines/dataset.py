@@ -80,7 +80,8 @@ class Dataset:
         if name is None:
             return None
         values = self.tables.queries[name].astype(str).to_numpy()
-        return np.where(values == "", -1, np.unique(values, return_inverse=True)[1])
+        known = np.unique(values[values != ""])
+        return np.where(values == "", -1, np.searchsorted(known, values))
 
 
 def load_dataset(config: Config, folder: Path) -> Dataset:
@@ -93,7 +94,7 @@ def load_dataset(config: Config, folder: Path) -> Dataset:
     available = available_times(
         tables.items["available_from"].to_numpy(dtype=np.float64, na_value=np.nan), log, len(tables.items)
     )
-    dataset = Dataset(config, tables, cuts, available, trend_of(config, log))
+    dataset = Dataset(config, tables, cuts, available, trend_of(config, log.before(cuts.validation)))
     _check(dataset)
     return dataset
 

@@ -42,18 +42,25 @@ class Encoded:
 
 
 def encode_tables(
-    config: Config, items: pd.DataFrame, queries: pd.DataFrame, context: Mapping[str, np.ndarray]
+    config: Config,
+    items: pd.DataFrame,
+    queries: pd.DataFrame,
+    context: Mapping[str, np.ndarray],
+    known_items: np.ndarray,
+    known_queries: np.ndarray,
 ) -> Encoded:
-    """Fit feature statistics on the tables and on the `context` columns of the training events, then encode."""
-    tables = {
-        "items": columns_of(items, config.on("items")),
-        "queries": columns_of(queries, config.on("queries")),
-    }
-    fitted = (
-        statistics(config.on("items"), tables["items"])
-        | statistics(config.on("queries"), tables["queries"])
-        | statistics(config.on("events"), context)
-    )
+    """Fit feature statistics, then encode the tables.
+
+    Statistics come from the known rows alone ([rows] bool) and from the `context` columns of the training events,
+    so that nothing of later items and queries is learned; ids are listed for all, and which of them count as known is
+    told to the model before each fit.
+    """
+    tables = {"items": columns_of(items, config.on("items")), "queries": columns_of(queries, config.on("queries"))}
+    fitted = statistics(config.on("events"), context)
+    for name, known in (("items", known_items), ("queries", known_queries)):
+        for feature in config.on(name):
+            column = tables[name][feature.name]
+            fitted |= statistics([feature], {feature.name: column if feature.kind == "id" else column[known]})
     return _encode(config, fitted, tables)
 
 

@@ -36,10 +36,17 @@ class Examples:
         self._sequences, self._static, self._context = sequences, static, context
         self._seed, self._train = config.seed, config.train
         self._width = config.towers.history.length + 1
-        self._most_windows = max(1, config.train.max_examples // self._width)
         self._n_items = n_items
         self._bucket = ((sequences.time - sequences.time.min()) // trend.bucket).astype(np.int32)
         self._reach = self._last_target(config)
+        self._first_time = self._first_times()
+
+    def _first_times(self) -> np.ndarray:
+        """Which events are the first of their query with their item: seen items are not recommended again."""
+        key = self._sequences.query.astype(np.int64) * self._n_items + self._sequences.item
+        first = np.zeros(len(key), bool)
+        first[np.unique(key, return_index=True)[1]] = True
+        return first
 
     def _last_target(self, config: Config) -> np.ndarray:
         """For each event, the end (exclusive) of the events that its moment may be asked to predict."""
@@ -60,14 +67,15 @@ class Examples:
         # event i asks for each of the events i to reach[i] with the same probability
         n, probability = len(self._reach), 1.0 / (self._reach - np.arange(len(self._reach)))
         asked = np.cumsum(probability - np.bincount(self._reach, probability, n + 1)[:n])
-        counts = np.bincount(self._sequences.item, np.maximum(asked, 0), self._n_items)
+        counts = np.bincount(self._sequences.item, np.maximum(asked, 0) * self._first_time, self._n_items)
         return (counts / counts.sum()).astype(np.float32)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch: every event is predicted once, by histories cut at fresh places."""
         rng = np.random.default_rng([self._seed, number])
         starts, lengths = self._windows(rng)
-        order = rng.permutation(len(starts))[: self._most_windows]
+        order = rng.permutation(len(starts))
+        order = order[np.cumsum(lengths[order]) <= max(self._train.max_examples, self._width)]
         for chosen in _alike(rng, order, lengths, self._train.batch):
             yield self._batch(rng, starts[chosen], lengths[chosen])
 
@@ -97,7 +105,7 @@ class Examples:
             "item_time": log.time[read],
             "moment": log.time[event],
             "target": log.item[target],
-            "weight": np.where(valid, log.weight[target], 0).astype(np.float32),
+            "weight": np.where(valid & self._first_time[target], log.weight[target], 0).astype(np.float32),
             "bucket": self._bucket[event],
             "seen": self._seen(query),
             "negatives": rng.integers(0, self._n_items, self._train.negatives.uniform, np.int32),

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from configs.load import digest
 from configs.schema import Config
 from configs.version import VERSION
-from pipelines import encoded as encoding
 from pipelines.baselines.popularity import SegmentPopularity, windowed_counts
 from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.encoded import columns_of
-from pipelines.index import load_index
+from pipelines.index import ItemIndex, load_index, refreshed
+from pipelines.lists import RankScorer
 from pipelines.progress import Progress
 from pipelines.rank import load_ranker
-from pipelines.replay import replay, write_golden
+from pipelines.replay import replay, replay_verdicts, write_golden
 from pipelines.stage import Inputs
 from pipelines.train import REFITTED, load_towers
-from pipelines.verdicts import load_verdicts, passed
+from pipelines.vectors import Vectors
+from pipelines.verdicts import as_json, load_verdicts, passed
 from serving.bundle import STATE, seal
 from serving.popularity import PopularityRecommender
 from serving.recommender import Catalogue, Models, Recommender
@@ -33,27 +34,39 @@ from serving.state import QueryState, write_state
 from towers.backend import tf
 
 BUNDLE = "bundle"
-POLICIES = ("model", "popularity")
 
 
 def export(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write the bundle of the model, and check that it answers as the offline pipeline does."""
+    """Replay the judged model, then write the bundle: the same model over an index as of the end of the log.
+
+    What is judged stands at the test cut. What is published knows the items, trends and popularity of today: a refresh
+    of the index changes no weight and no choice.
+    """
     dataset = load_dataset(config, inputs["prepare"])
-    module = _recommender(dataset, inputs)
-    folder = out / BUNDLE
-    _write(dataset, module, folder)
-    verdicts = [*load_verdicts(inputs["gate"] / "verdicts.json"), *load_verdicts(inputs["rank"] / "verdicts.json")]
-    agreement = replay(dataset, inputs, folder, _kind(module))
+    parts = _parts_of(dataset, inputs)
+    judged = out / "judged"
+    _save(_recommender(dataset, parts, dataset.cuts.test, parts.index), judged)
+    agreement = replay(dataset, inputs, judged, parts.index.searcher.kind)
+    shutil.rmtree(judged)
     (out / "replay.json").write_text(json.dumps(agreement) + "\n")
     progress.say(
         f"replay of {agreement['requests']} requests: {agreement['python']:.2%} of ids agree in Python, "
         f"{agreement['c_loader']:.2%} through the C loader"
     )
-    write_golden(dataset, folder, _kind(module))
+    verdicts = [
+        *load_verdicts(inputs["gate"] / "verdicts.json"),
+        *load_verdicts(inputs["rank"] / "verdicts.json"),
+        *replay_verdicts(agreement),
+    ]
+    fresh = refreshed(parts.index, dataset, parts.vectors, dataset.cuts.end)
+    module = _recommender(dataset, parts, dataset.cuts.end, fresh)
+    folder = out / BUNDLE
+    _write(dataset, module, folder)
+    write_golden(dataset, folder, module.searcher.kind)
     facts = _facts(dataset, module, folder) | {
         "policy": "model",
-        "parts": _parts(inputs),
-        "verdicts": [asdict(verdict) for verdict in verdicts],
+        "parts": {name: path.resolve().name for name, path in inputs.items()},
+        "verdicts": [as_json(verdict) for verdict in verdicts],
         "publishable": passed(verdicts),
     }
     seal(folder, facts)
@@ -66,8 +79,7 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     best.fit(dataset.log, dataset.n_queries, dataset.n_items, dataset.cuts.end)
     scores = best.shares if isinstance(best, SegmentPopularity) else best.counts[None]
     scores = np.where(dataset.eligible(dataset.cuts.end) & (scores[-1] > 0), scores, -np.inf)
-    fitted = encoding.encode_tables(config, dataset.tables.items, dataset.tables.queries, dataset.log.context).fitted
-    module = PopularityRecommender(config, fitted, _ids(dataset), scores, _segments(dataset, best))
+    module = PopularityRecommender(config, _ids(dataset), scores, _segments(dataset, best))
     folder = out / BUNDLE
     _write(dataset, module, folder)
     write_golden(dataset, folder, "exact")
@@ -75,23 +87,33 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     progress.say(f"popularity bundle: {best.name}")
 
 
-def _recommender(dataset: Dataset, inputs: Inputs) -> Recommender:
-    config, cut = dataset.config, dataset.cuts.test
-    vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
-    index = load_index(inputs["index"])
+@dataclass(frozen=True)
+class _Parts:
+    """The fitted parts of a run, loaded once."""
+
+    vectors: Vectors
+    scorer: RankScorer
+    index: ItemIndex
+    window: int | None  # of the popularity that fills short lists
+
+
+def _parts_of(dataset: Dataset, inputs: Inputs) -> _Parts:
+    vectors = load_towers(dataset, inputs["train"], REFITTED, dataset.cuts.test)
     scorer = load_ranker(dataset, vectors.encoded, inputs["rank"])
-    best = chosen_popularity(dataset, inputs["baselines"])
-    counts = windowed_counts(dataset.log, dataset.n_items, cut, best.window)
-    popular = np.argsort(-np.where(dataset.eligible(cut), counts, -1.0), kind="stable")
-    catalogue = Catalogue(
-        _ids(dataset),
-        index.static,
-        index.trend,
-        scorer.item_side(),
-        index.rows,
-        popular[: int(dataset.eligible(cut).sum())],
-    )
-    return Recommender(config, Models(vectors.model, scorer.ranker, index.searcher, vectors.encoded.fitted), catalogue)
+    window = chosen_popularity(dataset, inputs["baselines"]).window
+    return _Parts(vectors, scorer, load_index(inputs["index"]), window)
+
+
+def _recommender(dataset: Dataset, parts: _Parts, moment: int, index: ItemIndex) -> Recommender:
+    """The graph over an index as of `moment`."""
+    eligible = dataset.eligible(moment)
+    counts = windowed_counts(dataset.log, dataset.n_items, moment, parts.window)
+    popular = np.argsort(-np.where(eligible, counts, -1.0), kind="stable")[: int(eligible.sum())]
+    side = parts.scorer.item_side()
+    catalogue = Catalogue(_ids(dataset), index.static, index.trend, side, index.rows, popular)
+    fitted = parts.vectors.encoded.fitted
+    models = Models(parts.vectors.model, parts.scorer.ranker, index.searcher, fitted)
+    return Recommender(dataset.config, models, catalogue)
 
 
 def _ids(dataset: Dataset) -> list[str]:
@@ -102,12 +124,16 @@ def _segments(dataset: Dataset, best: Any) -> list[str]:
     """Segment values in the order of the rows of a segment popularity's shares."""
     if not isinstance(best, SegmentPopularity):
         return []
-    return sorted(set(dataset.tables.queries[dataset.config.data.segment].astype(str)))
+    return sorted(set(dataset.tables.queries[dataset.config.data.segment].astype(str)) - {""})
+
+
+def _save(module: tf.Module, folder: Path) -> None:
+    tf.saved_model.save(module, str(folder), signatures=module.signatures())
+    (folder / "fingerprint.pb").unlink(missing_ok=True)  # differs between equal models
 
 
 def _write(dataset: Dataset, module: tf.Module, folder: Path) -> None:
-    tf.saved_model.save(module, str(folder), signatures=module.signatures())
-    (folder / "fingerprint.pb").unlink(missing_ok=True)  # differs between equal models
+    _save(module, folder)
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
     items = dataset.tables.items
     titles = zip(items["item"].astype(str), items["title"].astype(str), strict=True)
@@ -128,10 +154,6 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
-def _kind(module: Recommender) -> str:
-    return module.searcher.kind
-
-
 def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:
     """What the manifest says whichever policy the bundle serves."""
     log, cuts = dataset.log, dataset.cuts
@@ -142,7 +164,7 @@ def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:
         "searcher": module.searcher.kind if isinstance(module, Recommender) else "exact",
         "config": dataset.config.model_dump(mode="json"),
         "data": {"start": int(log.time[0]), "end": int(log.time[-1]), "events": len(log)},
-        "fit": {"until": cuts.test, "clock": dataset.config.data.events.time is not None},
+        "fit": {"until": cuts.test, "index_as_of": cuts.end, "clock": dataset.config.data.events.time is not None},
         "meaning": dataset.config.data.events.meaning,
         "items": dataset.n_items,
         "defaults": _defaults(dataset),
@@ -154,8 +176,3 @@ def _defaults(dataset: Dataset) -> dict[str, float]:
     """Means of the query table's numbers: what an unknown query is taken to have."""
     numbers = (feature for feature in dataset.config.on("queries") if feature.kind == "number")
     return {feature.name: float(dataset.tables.queries[feature.name].mean()) for feature in numbers}
-
-
-def _parts(inputs: Mapping[str, Path]) -> dict[str, str]:
-    """Which stage results the bundle was made of: their content keys."""
-    return {name: digest(path.resolve().name)[:12] for name, path in inputs.items()}

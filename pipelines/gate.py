@@ -41,7 +41,7 @@ def gate(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
     save_results(results, out / "results.npz")
     save_verdicts(verdicts, out / "verdicts.json")
     np.savez(out / "candidates.npz", items=found.items, scores=found.scores)
-    _write_board(verdicts, out / "tensorboard")
+    _write_board(dataset, verdicts, results["towers"], out / "tensorboard")
     progress.say(summary(verdicts))
 
 
@@ -86,9 +86,15 @@ def summary(verdicts: list[Verdict]) -> str:
     )
 
 
-def _write_board(verdicts: list[Verdict], folder: Path) -> None:
+def _write_board(dataset: Dataset, verdicts: list[Verdict], towers: Results, folder: Path) -> None:
+    """Candidate recall on the test requests, overall and by slice, and every verdict's value."""
+    metric = f"recall@{dataset.config.gate.k}"
+    recall = towers.metrics[metric]
     board = tf.summary.create_file_writer(str(folder))
     with board.as_default():
+        tf.summary.scalar(f"test {metric}/all", recall.mean(), step=0)
+        for name, rows in request_slices(dataset, dataset.test_requests).items():
+            tf.summary.scalar(f"test {metric}/{name}", recall[rows].mean(), step=0)
         for verdict in verdicts:
             tf.summary.scalar(f"gate/{verdict.metric}/{verdict.slice}", verdict.value, step=0)
     board.close()

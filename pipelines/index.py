@@ -16,6 +16,8 @@ from pipelines.progress import Progress
 from pipelines.stage import Inputs
 from pipelines.tables import Requests
 from pipelines.train import REFITTED, load_towers
+from pipelines.trend import trend_at
+from pipelines.vectors import Vectors
 from serving.searchers import Exact, Scann, Searcher, build_searcher, load_searcher
 
 _HELD_OUT = 2000  # query vectors that the parameters are chosen on
@@ -55,6 +57,17 @@ def load_index(folder: Path) -> ItemIndex:
     """Read the index stage's folder."""
     with np.load(folder / "vectors.npz") as saved:
         return ItemIndex(load_searcher(folder / "searcher.npz"), saved["rows"], saved["static"], saved["trend"])
+
+
+def refreshed(index: ItemIndex, dataset: Dataset, vectors: Vectors, moment: int) -> ItemIndex:
+    """The index as of a later moment: its items, their trends, and the search parameters already chosen."""
+    trend = trend_at(dataset.trend, dataset.log, dataset.available, moment)
+    rows = np.flatnonzero(dataset.eligible(moment)).astype(np.int32)
+    items = np.concatenate([vectors.static, trend], axis=1)[rows]
+    searcher = build_searcher(index.searcher.kind, items)
+    if isinstance(searcher, Scann) and isinstance(index.searcher, Scann):
+        searcher.reorder, searcher.leaves = index.searcher.reorder, index.searcher.leaves
+    return ItemIndex(searcher, rows, vectors.static, trend)
 
 
 def _held_out(dataset: Dataset) -> Requests:

@@ -91,7 +91,7 @@ def prepare(config: Config, folder: Path, now: int | None = None) -> PrepareSumm
             ):
                 table.to_parquet(folder / f"{name}.parquet")
             summary = _summarise(tables, folder)
-    except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
+    except duckdb.Error as error:
         raise DataError(f"data: the tables cannot be read: {_one_line(error)}") from error
     (folder / "summary.json").write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
     return summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,18 @@ class GateFailed(UserError):
 
 
 def publish(bundle: Path, root: Path) -> Path:
-    """Copy `bundle` to `root/<name>/<next version>`; one that is there already stays where it is.
+    """Copy `bundle` to `root/<name>/<next version>`; the newest version stays where it is if it is the same.
 
     Before the rename that makes it visible, the copy is held against its manifest and must answer its golden
     requests. Raises: GateFailed, BundleError.
     """
     manifest = verify(bundle)
     if not manifest["publishable"]:
-        raise GateFailed(f"publish: nothing was published: {failures(manifest)}")
+        raise GateFailed(f"publish: nothing was published: {failures(manifest['verdicts'])}")
     model = root / parse(manifest["config"], str(bundle / MANIFEST)).name  # a checked name: it becomes a path
     model.mkdir(parents=True, exist_ok=True)
-    if (existing := _find(model, manifest)) is not None:
-        return existing
+    if (existing := versions(model)) and seal_id(model / str(existing[-1])) == manifest["id"]:
+        return model / str(existing[-1])
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=model))
     try:
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
@@ -39,24 +39,14 @@ def publish(bundle: Path, root: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def failures(manifest: Mapping[str, Any]) -> str:
+def failures(verdicts: Sequence[Mapping[str, Any]]) -> str:
     """The verdicts that stand in the way, in one line."""
-    blocking = [
-        v for v in manifest["verdicts"] if v["status"] == "fail" or (v["slice"], v["status"]) == ("all", "cannot tell")
-    ]
+    blocking = [v for v in verdicts if v["status"] == "fail" or (v["slice"], v["status"]) == ("all", "cannot tell")]
     return "; ".join(
-        f"{v['gate']} gate, {v['slice']}: {v['metric']} is {v['value']:+.3f} [{v['low']:+.3f}, {v['high']:+.3f}], "
-        f"floor {v['floor']:+.3f} ({v['status']})"
+        f"{v['gate']} gate, {v['slice']}: {v['metric']} is {float(v['value']):+.3f} "
+        f"[{float(v['low']):+.3f}, {float(v['high']):+.3f}], floor {float(v['floor']):+.3f} ({v['status']})"
         for v in blocking
     )
-
-
-def _find(model: Path, manifest: Mapping[str, Any]) -> Path | None:
-    """The version that holds the very same bundle."""
-    for version in reversed(versions(model)):
-        if seal_id(model / str(version)) == manifest["id"]:
-            return model / str(version)
-    return None
 
 
 def _rename(partial: Path, model: Path) -> Path:

@@ -15,6 +15,7 @@ from pipelines.encoded import Encoded
 from pipelines.evaluation.metrics import per_request
 from pipelines.evaluation.ranking import rank as rank_all
 from pipelines.evaluation.results import Results, load_results, save_results
+from pipelines.fit import load_weights, save_weights
 from pipelines.gate import strongest_popularity, summary
 from pipelines.index import ItemIndex, load_index
 from pipelines.lists import Lists, RankScorer, ranked, reranked
@@ -23,7 +24,6 @@ from pipelines.sequences import requests_rolling
 from pipelines.stage import Inputs
 from pipelines.tables import Candidates
 from pipelines.train import FOR_RANKER, load_towers
-from pipelines.training import load_weights, save_weights
 from pipelines.verdicts import lift_verdict, save_verdicts
 from towers.backend import keras, tf
 from towers.ranker import Ranker, listwise_loss, relevance
@@ -109,15 +109,20 @@ def _fit(scorer: RankScorer, lists: Lists, out: Path, progress: Progress) -> dic
     ranker.set_known(*scorer.encoded.id_counts(taken.values, train.requests.query[taken.rows], config))
     save_weights(ranker, out / "best")
     step = _step(scorer)
+    board = tf.summary.create_file_writer(str(out / "tensorboard"))
     for epoch in range(1, config.ranker.max_epochs + 1):
-        _epoch(step, scorer, train, epoch, progress)
+        loss = _epoch(step, scorer, train, epoch, progress)
         ndcg = _ndcg(scorer, check)
         progress.say(f"ranker epoch {epoch:>2}  ndcg@{config.gate.list_k} {ndcg:.4f}")
+        with board.as_default():
+            tf.summary.scalar("ranker/loss", loss, step=epoch)
+            tf.summary.scalar("ranker/ndcg", ndcg, step=epoch)
         if ndcg > best["ndcg"]:
             best |= {"epoch": epoch, "ndcg": ndcg}
             save_weights(ranker, out / "best")
         if epoch - best["epoch"] >= config.ranker.patience:
             break
+    board.close()
     load_weights(ranker, out / "best")
     return best
 
@@ -138,18 +143,20 @@ def _step(scorer: RankScorer) -> Step:
     return step
 
 
-def _epoch(step: Step, scorer: RankScorer, lists: Lists, epoch: int, progress: Progress) -> None:
-    """One pass over the lists that hold a target, in an order drawn from (seed, epoch)."""
+def _epoch(step: Step, scorer: RankScorer, lists: Lists, epoch: int, progress: Progress) -> float:
+    """One pass over the lists that hold a target, in an order drawn from (seed, epoch); to the mean loss."""
     relevant = _relevant(scorer, lists)
     useful = np.flatnonzero(relevant.any(axis=1))
     order = np.random.default_rng([scorer.config.seed, epoch]).permutation(useful)
     size = scorer.config.ranker.batch
     progress.expect(-(-len(order) // size), f"ranker epoch {epoch}")
+    losses = []
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         batch = scorer.inputs(lists.take(rows)) | {"relevant": relevant[rows]}
-        step({key: tf.constant(value) for key, value in batch.items()})
+        losses.append(float(step({key: tf.constant(value) for key, value in batch.items()})))
         progress.advance()
+    return float(np.mean(losses)) if losses else float("nan")
 
 
 def _relevant(scorer: RankScorer, lists: Lists) -> np.ndarray:

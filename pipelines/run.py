@@ -20,6 +20,7 @@ from pipelines.stage import Run, Stage, StageError, late
 RUNS = Path("runs")
 
 
+_ALL = tuple(Config.model_fields)  # a bundle's manifest holds the whole config
 _JUDGED = ("prepare", "baselines", "train", "index", "gate")
 STAGES = {
     stage.name: stage
@@ -31,10 +32,10 @@ STAGES = {
         Stage("index",     late("pipelines.index:index"),                ("prepare", "train"),  ("index",)),
         Stage("gate",      late("pipelines.gate:gate"),                  _JUDGED[:-1],          ("gate",)),
         Stage("rank",      late("pipelines.rank:rank"),                  _JUDGED,               ("ranker", "rerank")),
-        Stage("export",    late("pipelines.export:export"),              (*_JUDGED, "rank"),    ("name",)),
+        Stage("export",    late("pipelines.export:export"),              (*_JUDGED, "rank"),    _ALL),
     )
 }  # fmt: skip
-POPULARITY = Stage("export-popularity", late("pipelines.export:export_popularity"), ("prepare", "baselines"), ("name",))
+POPULARITY = Stage("export-popularity", late("pipelines.export:export_popularity"), ("prepare", "baselines"), _ALL)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def run(config: Config, root: Path = RUNS, progress: Progress | None = None) -> 
 
 
 def open_run(config: Config, root: Path = RUNS) -> Run:
-    """The run's folder, made if need be. Raises: DataError when the data is not there."""
-    work = Run(config, root, sources.fingerprint(config))
+    """The run's folder, made if need be."""
+    work = Run(config, root, lambda: sources.fingerprint(config))
     work.open()
     return work
 

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from importlib import import_module
 from operator import getitem
 from pathlib import Path
@@ -22,10 +22,12 @@ from pathlib import Path
 from configs.errors import UserError
 from configs.load import digest, fingerprint, parse
 from configs.schema import Config
-from configs.version import VERSION
+from configs.version import VERSION, code_version
+from pipelines.files import write_whole
 from pipelines.progress import Progress
 
 Inputs = Mapping[str, Path]
+_MADE_FROM = "made-from.json"  # in each result: the results it was made from, by stage
 Work = Callable[[Config, Inputs, Path, Progress], None]
 
 
@@ -59,23 +61,32 @@ def late(place: str) -> Work:
 class Run:
     """A run's folder: `config.json`, and one link per finished stage."""
 
-    def __init__(self, config: Config, root: Path, data_fingerprint: str) -> None:
+    def __init__(self, config: Config, root: Path, data_fingerprint: Callable[[], str]) -> None:
+        """`data_fingerprint` hashes the data's files; it is called only when a stage is to be done."""
         self.config = config
         self.folder = root / f"{config.name}-{fingerprint(config)}"
         self._store = root / ".stages"
-        self._data = data_fingerprint
+        self._data = cache(data_fingerprint)
         self._keys: dict[str, str] = {}
 
     @property
     def results(self) -> dict[str, Path]:
-        """Folders of the finished stages, by name."""
-        return {path.name: path for path in self.folder.iterdir() if path.is_symlink() and path.exists()}
+        """Folders of the finished stages, by name; those made from other inputs than the present ones are left out."""
+        linked = {path.name: path for path in self.folder.iterdir() if path.is_symlink() and path.exists()}
+        return {name: path for name, path in linked.items() if self._is_current(path, linked)}
+
+    def _is_current(self, result: Path, linked: Mapping[str, Path]) -> bool:
+        made_from = json.loads((result / _MADE_FROM).read_text())
+        return all(
+            name in linked and linked[name].resolve().name == folder and self._is_current(linked[name], linked)
+            for name, folder in made_from.items()
+        )
 
     def open(self) -> None:
         """Create the folder and write the resolved config."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.config.model_dump(mode="json"), indent=2) + "\n"
-        _write_whole(self.folder / "config.json", text)
+        write_whole(self.folder / "config.json", text)
 
     def do(self, stage: Stage, progress: Progress) -> Path:
         """The stage's result: found by its key, or made now. Raises what the stage's work raises."""
@@ -98,16 +109,18 @@ class Run:
         inputs = {name: self.folder / name for name in stage.after}
         with progress.stage(stage.name):
             stage.work(self.config, inputs, partial, progress)
+        made_from = {name: path.resolve().name for name, path in inputs.items()}
+        (partial / _MADE_FROM).write_text(json.dumps(made_from) + "\n")
         partial.rename(result)
 
     def _key(self, stage: Stage) -> str:
         config = self.config.model_dump(mode="json")
         parts = {
-            "version": VERSION,
+            "version": (VERSION, code_version()),
             "stage": stage.name,
             "config": {name: reduce(getitem, name.split("."), config) for name in stage.reads},
             "after": [self._keys[name] for name in stage.after],
-            "data": None if stage.after else self._data,
+            "data": None if stage.after else self._data(),
         }
         self._keys[stage.name] = digest(parts)[:12]
         return self._keys[stage.name]
@@ -131,9 +144,3 @@ def _locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             raise StageError(f"run: another process is working on {path.stem}; wait for it or stop it") from None
         yield
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)

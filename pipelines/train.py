@@ -22,9 +22,9 @@ from pipelines.evaluation.metrics import per_request
 from pipelines.evaluation.ranking import rank
 from pipelines.evaluation.slices import request_slices
 from pipelines.examples import Examples
+from pipelines.fit import Fitted, Rate, Trainer, load_weights, save_weights
 from pipelines.progress import Progress
 from pipelines.stage import Inputs
-from pipelines.training import Fitted, Rate, Trainer, load_weights, save_weights
 from pipelines.trend import bucket_of, trend_at, trend_table
 from pipelines.vectors import Vectors
 from towers.backend import keras, tf
@@ -73,9 +73,14 @@ def new_towers(dataset: Dataset, encoded: Encoded) -> TwoTower:
 
 
 def _encoded(dataset: Dataset, path: Path) -> Encoded:
-    """Feature statistics, from the tables and from the context of events that the towers may know."""
-    context = dataset.log.before(dataset.cuts.validation).context
-    encoded = encoding.encode_tables(dataset.config, dataset.tables.items, dataset.tables.queries, context)
+    """Feature statistics, from what was there before the validation cut: items, queries, and contexts of events."""
+    cut = dataset.cuts.validation
+    past = dataset.log.before(cut)
+    seen = np.bincount(past.query, minlength=dataset.n_queries) > 0
+    tables = dataset.tables
+    encoded = encoding.encode_tables(
+        dataset.config, tables.items, tables.queries, past.context, dataset.available <= cut, seen
+    )
     encoding.save(encoded, path)
     return encoded
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,12 +60,24 @@ def passed(verdicts: Sequence[Verdict]) -> bool:
 
 def save_verdicts(verdicts: Sequence[Verdict], path: Path) -> None:
     """Write verdicts as JSON."""
-    path.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=2) + "\n")
+    path.write_text(json.dumps([as_json(verdict) for verdict in verdicts], indent=2, allow_nan=False) + "\n")
 
 
 def load_verdicts(path: Path) -> list[Verdict]:
     """Read what `save_verdicts` wrote."""
-    return [Verdict(**verdict) for verdict in json.loads(path.read_text())]
+    return [Verdict(**{**verdict, **_numbers(verdict)}) for verdict in json.loads(path.read_text())]
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON can hold it: infinite and undefined numbers as text."""
+    values = asdict(verdict)
+    return {
+        key: str(value) if isinstance(value, float) and not isfinite(value) else value for key, value in values.items()
+    }
+
+
+def _numbers(verdict: dict[str, Any]) -> dict[str, float]:
+    return {key: float(verdict[key]) for key in ("value", "low", "high", "floor")}
 
 
 def _verdict(gate: str, metric: str, name: str, found: Interval, floor: float, status: Status) -> Verdict:

@@ -226,7 +226,7 @@ def seal(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the manifest of a finished folder: `facts`, size and sha256 of every file, and a hash of all that."""
     files = {str(path.relative_to(folder)): _described(path) for path in _files(folder)}
     sealed = {**facts, "files": files}
-    (folder / MANIFEST).write_text(json.dumps({**sealed, "id": _identity(sealed)}, indent=1) + "\n")
+    (folder / MANIFEST).write_text(json.dumps({**sealed, "id": _identity(sealed)}, indent=1, allow_nan=False) + "\n")
 
 
 def verify(folder: Path) -> dict[str, Any]:

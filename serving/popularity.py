@@ -8,10 +8,10 @@ import numpy as np
 
 from configs.schema import Config
 from serving.recommender import Tensors, concrete, contains, listed, tracked
-from serving.requests import RequestReader
+from serving.requests import rows_of
 from serving.signatures import list_specs
 from towers.backend import tf
-from towers.features import Statistics, lookup
+from towers.features import lookup
 
 
 class PopularityRecommender(tf.Module):
@@ -21,18 +21,16 @@ class PopularityRecommender(tf.Module):
     segments [S], their values.
     """
 
-    def __init__(
-        self, config: Config, fitted: Statistics, ids: Sequence[str], scores: np.ndarray, segments: Sequence[str]
-    ) -> None:
+    def __init__(self, config: Config, ids: Sequence[str], scores: np.ndarray, segments: Sequence[str]) -> None:
         super().__init__()
         self._config = config
-        self._reader = RequestReader(config, fitted, ids)
+        self._items = lookup(ids)
         self._segment = lookup(segments)
         order = np.argsort(-scores, axis=1, kind="stable")
         self.ids = tf.Variable([*ids, ""], trainable=False)
         self.order = tf.Variable(order.astype(np.int32), trainable=False)
         self.scores = tf.Variable(np.take_along_axis(scores, order, axis=1).astype(np.float32), trainable=False)
-        self.resources = tracked([*self._reader.layers, self._segment])
+        self.resources = tracked([self._items, self._segment])
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions to export: a list, and the same list as candidates."""
@@ -50,7 +48,7 @@ class PopularityRecommender(tf.Module):
         return listed(self.ids, rows, scores, inputs["k"])
 
     def _popular(self, inputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        seen = self._reader.rows(tf.concat([inputs["history"], inputs["exclude"]], axis=1))
+        seen = rows_of(self._items, tf.concat([inputs["history"], inputs["exclude"]], axis=1))
         k, segment = tf.maximum(tf.reduce_max(inputs["k"]), 1), self._row(inputs)
         needed = k + tf.shape(seen)[1]
         rows, scores = (tf.gather(table[:, :needed], segment) for table in (self.order, self.scores))
@@ -65,5 +63,5 @@ class PopularityRecommender(tf.Module):
         last = tf.shape(self.order)[0] - 1
         if self._config.data.segment is None or self.order.shape[0] == 1:
             return tf.fill([tf.shape(inputs["time"])[0]], last)
-        known = tf.cast(self._segment(inputs[self._config.data.segment]), tf.int32) - 2
+        known = rows_of(self._segment, inputs[self._config.data.segment])
         return tf.where(known >= 0, known, last)

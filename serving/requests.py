@@ -21,6 +21,11 @@ class Request:
     seen: tf.Tensor
 
 
+def rows_of(items: keras.layers.Layer, ids: tf.Tensor) -> tf.Tensor:
+    """Ids of any shape to rows of the list that the lookup `items` was made of, int32; -1 for "" and the unknown."""
+    return tf.maximum(tf.cast(items(ids), tf.int32) - FIRST_KNOWN, -1)
+
+
 class RequestReader:
     """Raw strings and numbers to `Request`; holds the lookup tables of one model."""
 
@@ -33,7 +38,7 @@ class RequestReader:
 
     def rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Item ids of any shape to catalogue rows, int32; -1 for "" and for ids the model does not know."""
-        return tf.maximum(tf.cast(self.items(ids), tf.int32) - FIRST_KNOWN, -1)
+        return rows_of(self.items, ids)
 
     def read(self, inputs: Mapping[str, tf.Tensor]) -> Request:
         """Read the inputs of `signatures.list_specs` (exclude may be absent)."""

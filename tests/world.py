@@ -135,7 +135,8 @@ def dataset(
 def encoded(data: Dataset) -> Encoded:
     """Encoded tables, with statistics as the train stage takes them."""
     context = data.log.before(data.cuts.validation).context
-    return encode_tables(data.config, data.tables.items, data.tables.queries, context)
+    everything = (np.ones(data.n_items, bool), np.ones(data.n_queries, bool))
+    return encode_tables(data.config, data.tables.items, data.tables.queries, context, *everything)
 
 
 def examples(data: Dataset, encoded: Encoded, cut: int) -> Examples:

@@ -134,6 +134,16 @@ def _stack(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def _table(size: int, dimension: int) -> keras.layers.Layer:
+    """Embeddings whose rows for "missing" and "unknown" start at zero: what training may never meet says nothing."""
+
+    def start(shape: Sequence[int], dtype: tf.DType | None = None, **_: Any) -> tf.Tensor:
+        known = tf.cast(tf.range(shape[0]) >= FIRST_KNOWN, tf.float32)[:, None]
+        return keras.initializers.RandomNormal(stddev=0.05)(shape) * known
+
+    return keras.layers.Embedding(size, dimension, embeddings_initializer=start)
+
+
 class IdEmbedding(keras.layers.Layer):
     """Embedding of an id that treats rare ids as unknown and, in training, hides some at random.
 
@@ -143,7 +153,7 @@ class IdEmbedding(keras.layers.Layer):
 
     def __init__(self, size: int, dimension: int, dropout: float, randomness: Randomness) -> None:
         super().__init__()
-        self.table = keras.layers.Embedding(size, dimension, embeddings_initializer="normal")
+        self.table = _table(size, dimension)
         self.known = tf.Variable(tf.ones([size], tf.bool), trainable=False, name="known")
         self._dropout = dropout
         self._draw = randomness.draw
@@ -174,7 +184,7 @@ class _BagEmbedding(keras.layers.Layer):
 
     def __init__(self, size: int, dimension: int) -> None:
         super().__init__()
-        self.table = keras.layers.Embedding(size, dimension, embeddings_initializer="normal")
+        self.table = _table(size, dimension)
 
     def call(self, index: tf.Tensor) -> tf.Tensor:
         present = tf.cast(index > 0, tf.float32)[..., None]
@@ -217,7 +227,7 @@ def _embedding(feature: Feature, fitted: Mapping[str, Any], randomness: Randomne
     if feature.kind == "id":
         return IdEmbedding(size, feature.dimension, feature.dropout, randomness)
     if feature.kind == "category":
-        return keras.layers.Embedding(size, feature.dimension, embeddings_initializer="normal")
+        return _table(size, feature.dimension)
     if feature.kind in ("multi_category", "text"):
         return _BagEmbedding(size, feature.dimension)
     if feature.kind == "vector":

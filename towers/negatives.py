@@ -23,8 +23,8 @@ class Columns:
     log_probability: tf.Tensor | None
 
     def copies(self, target: tf.Tensor) -> tf.Tensor | None:
-        """How many columns hold each target [Q]; None over the whole catalogue, where every item stands once."""
-        if self.items is None:
+        """How many columns hold each target [Q]; None where nothing is corrected for how columns were drawn."""
+        if self.items is None or self.log_probability is None:
             return None
         return tf.reduce_sum(tf.cast(self.items[None, :] == target[:, None], tf.int32), axis=1)
 

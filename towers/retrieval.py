@@ -24,9 +24,13 @@ class Log:
     item enters the catalogue; frequency: [N], share of each item among the training targets.
     """
 
-    trend: np.ndarray
-    first_bucket: np.ndarray
+    trend: np.ndarray | tf.Tensor
+    first_bucket: np.ndarray | tf.Tensor
     frequency: np.ndarray
+
+    def on_device(self) -> Log:
+        """The same with tensors: traced into a step as arrays, tables would be copied into its graph."""
+        return Log(tf.constant(self.trend), tf.constant(self.first_bucket), self.frequency)
 
 
 class TwoTower(keras.Model):
@@ -134,24 +138,37 @@ class TwoTower(keras.Model):
         log: Log,
     ) -> tf.Tensor:
         """[Q, C]: False for known positives of the row's query, its target among them, and items not out yet."""
-        seen = tf.scatter_nd(
-            batch["seen"], tf.ones(tf.shape(batch["seen"])[0]), [tf.shape(batch["mask"])[0], self.size]
-        )
-        first = tf.constant(log.first_bucket)
-        if columns.items is not None:
-            seen, first = tf.gather(seen, columns.items, axis=1), tf.gather(first, columns.items)
-        known = tf.gather(seen > 0, row)
+        rows = tf.shape(batch["mask"])[0]
+        if columns.items is None:
+            seen, first = _marked(batch["seen"], rows, self.size), log.first_bucket
+        else:
+            seen = self._seen_among(columns.items, batch["seen"], rows)
+            first = tf.gather(log.first_bucket, columns.items)
+        known = tf.gather(seen, row)
         return ~known & (first[None, :] <= bucket[:, None])
+
+    def _seen_among(self, items: tf.Tensor, seen: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """Which candidate columns each row has seen, [rows, C], without a table of rows x catalogue."""
+        unique, column_of = tf.unique(items)
+        place = tf.scatter_nd(unique[:, None], tf.range(1, tf.size(unique) + 1), [self.size])
+        column = tf.gather(place, seen[:, 1]) - 1
+        pairs = tf.boolean_mask(tf.stack([seen[:, 0], column], axis=1), column >= 0)
+        return tf.gather(_marked(pairs, rows, tf.size(unique)), column_of, axis=1)
 
     def _trend_scores(self, weights: tf.Tensor, bucket: tf.Tensor, columns: Columns, log: Log) -> tf.Tensor:
         """[Q, C]: what each candidate's trend at the query's own moment adds to its score."""
         total = tf.zeros([])
         for feature in range(log.trend.shape[2]):
-            table = tf.constant(log.trend[:, :, feature])
+            table = log.trend[:, :, feature]
             if columns.items is not None:
                 table = tf.gather(table, columns.items, axis=1)
             total += weights[:, feature, None] * tf.gather(table, bucket)
         return total
+
+
+def _marked(pairs: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """[rows, columns] bool, True at the (row, column) `pairs` [n, 2]."""
+    return tf.scatter_nd(pairs, tf.ones(tf.shape(pairs)[0]), [rows, columns]) > 0
 
 
 def under(prefix: str, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

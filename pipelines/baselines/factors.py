@@ -44,7 +44,8 @@ class ALS:
 
     def fit(self, interactions: Interactions, n_queries: int, n_items: int, now: int) -> None:
         """Factorise the events before `now`."""
-        matrix = query_items(interactions.before(now), n_queries, n_items)
+        past = interactions.before(now)
+        matrix = query_items(past, n_queries, n_items)
         # implicit runs its own threads; those of BLAS beside them make it many times slower.
         with threadpool_limits(1, "blas"):
             self.model = AlternatingLeastSquares(
@@ -56,12 +57,13 @@ class ALS:
                 random_state=self.seed,
             )
             self.model.fit(matrix, show_progress=False)
-        self.queries = FittedQueries(matrix, self.model.user_factors)
+        self.queries = FittedQueries(matrix, self.model.user_factors, np.bincount(past.query, minlength=n_queries))
 
     def scores(self, requests: Requests) -> np.ndarray:
         """Predicted preferences, float32 [b, N]."""
         vectors, unknown = self.queries.lookup(requests)
-        if len(unknown):
+        unknown = np.union1d(unknown, np.flatnonzero(requests.history.lengths > self.queries.events_of(requests)))
+        if len(unknown):  # and those who went on since: the towers read all of their history too
             history = history_items(requests.history.take(unknown), len(self.model.item_factors))
             with threadpool_limits(1, "blas"):
                 vectors[unknown] = self.model.recalculate_user(unknown, history)
@@ -95,7 +97,8 @@ class BPR:
 
     def fit(self, interactions: Interactions, n_queries: int, n_items: int, now: int) -> None:
         """Factorise the events before `now`; BPR knows taken or not, so weights are not used."""
-        matrix = query_items(interactions.before(now), n_queries, n_items)
+        past = interactions.before(now)
+        matrix = query_items(past, n_queries, n_items)
         self.model = BayesianPersonalizedRanking(
             factors=self.factors,
             learning_rate=self.learning_rate,
@@ -105,7 +108,7 @@ class BPR:
             random_state=self.seed,
         )
         self.model.fit(matrix, show_progress=False)
-        self.queries = FittedQueries(matrix, self.model.user_factors)
+        self.queries = FittedQueries(matrix, self.model.user_factors, np.bincount(past.query, minlength=n_queries))
 
     def scores(self, requests: Requests) -> np.ndarray:
         """Predicted preferences, float32 [b, N]."""
@@ -121,11 +124,18 @@ class BPR:
 class FittedQueries:
     """Factors of the queries that the fit knows, and their mean for those of whom nothing is known."""
 
-    def __init__(self, matrix: sparse.csr_matrix, factors: np.ndarray) -> None:
-        """matrix: [n_queries, n_items], what was fitted; factors: float32 [n_queries, f]."""
+    def __init__(self, matrix: sparse.csr_matrix, factors: np.ndarray, events: np.ndarray) -> None:
+        """matrix: [n_queries, n_items], what was fitted; factors: float32 [n_queries, f]; events [n_queries], how
+        many events of each query the fit saw."""
         self.known = np.diff(matrix.indptr) > 0
+        self.events = events
         self.factors = factors
         self.mean = factors[self.known].mean(axis=0) if self.known.any() else np.zeros_like(factors[0])
+
+    def events_of(self, requests: Requests) -> np.ndarray:
+        """How many events of each request's query the fit saw, [b]; 0 for a query it does not know."""
+        inside = (requests.query >= 0) & (requests.query < len(self.events))
+        return np.where(inside, self.events[np.where(inside, requests.query, 0)], 0)
 
     def lookup(self, requests: Requests) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of b requests, float32 [b, f], and the rows that the caller can improve from a history."""

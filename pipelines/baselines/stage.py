@@ -90,5 +90,5 @@ def models(config: Config) -> list[Baseline]:
 def _default_windows(dataset: Dataset) -> Sequence[str | int]:
     if dataset.config.data.events.time is not None:
         return ("7d", "30d")
-    span = max(int(dataset.log.time[-1] - dataset.log.time[0]), 100)
+    span = max(int(dataset.cuts.validation - dataset.log.time[0]), 100)
     return (span // 20, span // 4)

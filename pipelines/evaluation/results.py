@@ -39,7 +39,7 @@ def save_results(results: Mapping[str, Results], path: Path) -> None:
     for name, result in results.items():
         arrays[f"{name}\titems"] = result.items
         arrays |= {f"{name}\t{metric}": values for metric, values in result.metrics.items()}
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
 def load_results(path: Path) -> dict[str, Results]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema import Config
-from pipelines.report.files import write_whole
+from pipelines.files import write_whole
 from pipelines.report.page import write_page
 from pipelines.report.summary import Summary, summarise
 from pipelines.report.text import print_summary

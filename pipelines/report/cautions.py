@@ -60,6 +60,7 @@ def _judged_cautions(config: Config, data: DataPart) -> Iterator[Caution]:
     judged, test = data.judged, data.windows[-1]
     if judged is None:
         return
+    returning = config.split.requests == "returning"
     if judged.requests < _FEW:
         yield Caution(
             "warning", f"Only {judged.requests} requests could be judged; intervals are wide. Move split.test earlier."
@@ -67,14 +68,14 @@ def _judged_cautions(config: Config, data: DataPart) -> Iterator[Caution]:
     if config.data.events.time is not None and test.end - test.start < _WEEK:
         days = (test.end - test.start) / 86400
         yield Caution("warning", f"The test window spans {days:.1f} days, less than a week: it misses weekly rhythms.")
-    if judged.unavailable:
+    if judged.unavailable and returning:
         share = judged.unavailable / judged.wanted
         yield Caution(
             "warning" if share > _MUCH else "note",
             f"{judged.unavailable:,} of {judged.wanted:,} wanted pairs ({percent(share)}) ask for items that entered "
             "the catalogue after the test cut. They are no targets, so no contender can win or lose by them.",
         )
-    if judged.new_queries:
+    if judged.new_queries and returning:
         yield Caution(
             "note",
             f"{judged.new_queries:,} queries of the test window have no past and are not judged: "

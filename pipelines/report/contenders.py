@@ -30,7 +30,7 @@ _REFERENCES: dict[str, dict[str, tuple[float, float]]] = {
     },
 }
 _REFERENCE_METRICS = ("ndcg@10", "recall@100")
-_REFERENCE_CUT = 0.9
+_REFERENCE_PROTOCOL = ("movielens-1m", 5, 0.9, "returning", 100, 10)
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,9 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> Interval:
 
 
 def reference_values(config: Config) -> dict[str, dict[str, float]]:
-    """Published-protocol values by contender and metric; empty where the protocol is another."""
-    if config.split.test != _REFERENCE_CUT:
+    """Published-protocol values by contender and metric; empty where data or protocol are others."""
+    protocol = (config.data.source, config.data.min_item_events, config.split.test, config.split.requests)
+    if (*protocol, config.gate.k, config.gate.list_k) != _REFERENCE_PROTOCOL:
         return {}
     found = _REFERENCES.get(config.name, {})
     return {name: dict(zip(_REFERENCE_METRICS, values, strict=True)) for name, values in found.items()}

@@ -199,7 +199,7 @@ def _next(
         yield f"Run the remaining stages: `twinspire run {run}`."
         return
     if outcome == "win":
-        yield f"`twinspire publish {run}` publishes the model."
+        yield f"`twinspire publish {run}` publishes the model, where the run has not done so."
         yield "Start the A/B test sized below." if earns else "No A/B test yet; the reason is given with its size."
         return
     if outcome == "popularity wins":

@@ -8,9 +8,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from pipelines.files import write_whole
 from pipelines.report import wording
 from pipelines.report.decision import Outcome
-from pipelines.report.files import write_whole
 from pipelines.report.plots import contenders_plot, curves_plot, lifts_plot
 from pipelines.report.summary import Summary
 

@@ -28,15 +28,6 @@ class RawTables:
     queries: ir.Table | None = None
     origins: dict[str, str] = field(default_factory=dict)
 
-    def get(self, name: TableName) -> ir.Table | None:
-        """One table by its name in the config."""
-        tables: dict[str, ir.Table | None] = {
-            "events": self.events,
-            "items": self.items,
-            "queries": self.queries,
-        }
-        return tables[name]
-
     def origin(self, name: TableName) -> str:
         """Where the table came from, for a message."""
         return self.origins.get(name, name)

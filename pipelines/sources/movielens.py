@@ -63,7 +63,7 @@ def _present(folder: Path, name: str, source: str) -> Path:
     if not (folder / name).is_file():
         raise DataError(
             f"data.path: {folder} holds no {name} (found: {listing(folder)}); expected the publisher's "
-            f"{', '.join(FILES[source])}; `twinspire download {source}` fetches them"
+            f"{', '.join(FILES[source])}; `twinspire data {source}` fetches them"
         )
     return folder / name
 

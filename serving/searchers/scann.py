@@ -73,7 +73,7 @@ class Scann(tf.Module):
             for name in _TENSORS
         }
         settings = {"size": self.size, "reorder": self.reorder, "leaves": self.leaves}
-        np.savez(path, allow_pickle=False, kind=self.kind, **settings, **tensors)  # type: ignore[arg-type]
+        np.savez(path, kind=self.kind, **settings, **tensors)  # type: ignore[arg-type]
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""

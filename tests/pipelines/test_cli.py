@@ -26,9 +26,10 @@ meaning = "a view"
 {items}
 id = "item"
 [[features]]
-name = "item"
+name = "sku"
 table = "items"
 kind = "id"
+column = "item"
 """
 
 

@@ -420,6 +420,7 @@ def test_context_features_follow_the_events(tmp_path: Path) -> None:
     kinds = {"device": "category", "load": "number", "mood": "vector", "local": "time", "moment": "time"}
     features: list[dict[str, Any]] = [{"name": n, "table": "events", "kind": kind} for n, kind in kinds.items()]
     features[2]["width"] = 2
+    features[3]["column"] = "local"  # without it, a time is the event's own
     run(tmp_path, config(tmp_path, features))
     context = load_prepared(tmp_path / "out").interactions.context
     assert context["device"].tolist() == ["pc", "", "tv"]

@@ -60,7 +60,7 @@ def test_without_a_segment_there_are_lengths_alone(asked):
 
 
 def test_segments_are_codes_with_minus_one_for_unknown():
-    assert _dataset().segment.tolist() == [2, -1, 1]
+    assert _dataset().segment.tolist() == [1, -1, 0]
 
 
 def test_items_by_popularity_and_age():

@@ -95,7 +95,7 @@ def test_movielens_files_are_read_whole(shared_data: Path, backend: Any) -> None
 def test_a_missing_movielens_file_is_named_with_what_is_there(tmp_path: Path, backend: Any) -> None:
     write_movielens_1m(tmp_path)
     (tmp_path / "users.dat").unlink()
-    with pytest.raises(DataError, match=r"holds no users.dat \(found: movies.dat, ratings.dat\).*twinspire download"):
+    with pytest.raises(DataError, match=r"holds no users.dat \(found: movies.dat, ratings.dat\).*twinspire data"):
         read(load(builtin("movielens-1m"), [f"data.path={tmp_path}"]), backend)
     with pytest.raises(DataError, match=r"found: no such folder"):
         read(load(builtin("movielens-1m"), [f"data.path={tmp_path / 'nowhere'}"]), backend)

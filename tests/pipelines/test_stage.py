@@ -33,7 +33,7 @@ class _Pipeline:
     def run(self, changes=None, data="files as of today"):
         """Run both stages; names of those that were not cached."""
         self.ran.clear()
-        run = Run(world.config(changes), self.root, data)
+        run = Run(world.config(changes), self.root, lambda: data)
         run.open()
         self.folders = [run.do(stage, QUIET) for stage in self.stages]
         self.last = run
@@ -119,10 +119,10 @@ def test_only_a_stage_that_resumes_keeps_what_it_half_did(pipeline):
 def test_a_stage_that_someone_works_on_is_refused(pipeline):
     def work(config, inputs, out, progress):
         with pytest.raises(StageError, match=r"another process is working on slow-\w+; wait for it or stop it"):
-            Run(config, pipeline.root, "data").do(stage, QUIET)
+            Run(config, pipeline.root, lambda: "data").do(stage, QUIET)
 
     stage = Stage("slow", work, (), ("data",))
-    run = Run(world.config(), pipeline.root, "data")
+    run = Run(world.config(), pipeline.root, lambda: "data")
     run.open()
     run.do(stage, QUIET)
     run.do(stage, QUIET)  # the lock is free again

@@ -233,7 +233,7 @@ def build_popularity() -> PopularityRecommender:
     fitted = {}
     for table, columns in (("items", items), ("queries", queries), ("events", events)):
         fitted |= statistics(config.on(table), columns)
-    return PopularityRecommender(config, fitted, IDS, popularity_scores(), COUNTRIES)
+    return PopularityRecommender(config, IDS, popularity_scores(), COUNTRIES)
 
 
 def popularity_scores() -> np.ndarray:

@@ -95,6 +95,6 @@ def test_numbers_beyond_reason_do_not_matter(popular):
 @pytest.mark.parametrize("segment", ["country", None])
 def test_overall_popularity_alone(exact, segment):
     config = parse(small.CONFIG | {"data": small.CONFIG["data"] | {"segment": segment}})
-    module = PopularityRecommender(config, exact.fitted, IDS, small.popularity_scores()[-1:], [])
+    module = PopularityRecommender(config, IDS, small.popularity_scores()[-1:], [])
     found = lists(dataclasses.replace(exact, module=module).call("recommend", inputs_of([[], ["i20"]])))
     assert found == [expected("", 10, set()), expected("", 10, {"i20"})]

@@ -36,8 +36,9 @@ class _Case:
         self.log = Log(log.trend, first, log.frequency)
         keras.utils.set_random_seed(0)
         self.model = TwoTower(config, encoded.fitted, encoded.items, data.trend.columns)
-        self.batch = next(examples.epoch(0))
-        self.batch["weight"] = self.batch["weight"] * np.array([[1, 2, 3, 1, 2, 3, 1]], np.float32)
+        self.batch = max(examples.epoch(0), key=lambda batch: len(batch["mask"]))
+        width = self.batch["weight"].shape[1]
+        self.batch["weight"] = self.batch["weight"] * np.resize(np.array([1, 2, 3], np.float32), width)
         self.loss()  # make the weights
         rng = np.random.default_rng(1)
         for variable in self.model.trainable_variables:  # also those that start at zero
@@ -103,7 +104,8 @@ def test_over_sampled_columns(logq):
         target, score = case.batch["target"][row, moment], scores[row, moment]
         negatives = [score[i] for i in drawn if i != target and case.comparable(row, moment, i)]
         masked += len(drawn) - 1 - len(negatives)
-        losses.append(_softmax_loss(score[target], np.array(negatives)))
+        copies = drawn.count(target) if logq else 1  # each copy's share of the softmax is the positive's
+        losses.append(_softmax_loss(score[target] + np.log(copies), np.array(negatives)))
     assert masked > 2 * len(targets)  # the case holds duplicates, known positives and items not out yet
     assert case.loss() == _weighted(case, losses)
 

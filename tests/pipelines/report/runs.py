@@ -43,6 +43,7 @@ def make_config(folder: Path, clock: bool = True, **sections: Any) -> Config:
         "data": data,
         "features": features,
         "index": {"candidates": K},
+        "rerank": {"pool": K},
         "gate": {"k": K, "list_k": LIST_K},
         "baselines": {"windows": ["7d"] if clock else [100]},
     }

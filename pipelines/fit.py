@@ -52,7 +52,7 @@ class Trainer:
         )
         self._manager = tf.train.CheckpointManager(checkpoint, str(folder / "checkpoint"), max_to_keep=1)
         self._best = folder / "best"
-        self._step = self._compile(log)
+        self._step = self._compile(log.on_device())
 
     def _compile(self, log: Log) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
         # one trace for all shapes: a second trace may round otherwise, and a resumed fit would end elsewhere

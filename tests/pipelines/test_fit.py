@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.ranking import rank
+from pipelines.fit import Trainer, load_weights, save_weights
 from pipelines.progress import Progress
 from pipelines.train import new_towers
-from pipelines.training import Trainer, load_weights, save_weights
 from pipelines.trend import trend_at
 from pipelines.vectors import Vectors
 from tests import world
