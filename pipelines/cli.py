@@ -225,7 +225,8 @@ def _recommendations(bundle: Path, user: str | None, k: int, **request: Any) -> 
     found = opened.recommend(user, k, **request)
     who = f"for {user}" if user is not None else "for an anonymous query"
     known = user is not None and opened.state.query(user) is not None
-    table = Table(title=f"{len(found)} recommendations {who}{'' if known else ' (nothing stored of it)'}", box=None)
+    print(f"{len(found)} recommendations {who}{'' if known else ' (nothing stored of it)'}")
+    table = Table(box=None)
     for column, side in (("", "right"), ("item", "left"), ("title", "left"), ("score", "right"), ("", "left")):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
     for place, one in enumerate(found, 1):

@@ -173,6 +173,9 @@ def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:
 
 
 def _defaults(dataset: Dataset) -> dict[str, float]:
-    """Means of the query table's numbers: what an unknown query is taken to have."""
-    numbers = (feature for feature in dataset.config.on("queries") if feature.kind == "number")
-    return {feature.name: float(dataset.tables.queries[feature.name].mean()) for feature in numbers}
+    """Means of the numbers that describe a request: what one is taken to have that does not say."""
+    queries, context = dataset.tables.queries, dataset.log.context
+    features = {name: [f for f in dataset.config.on(name) if f.kind == "number"] for name in ("queries", "events")}
+    return {feature.name: float(queries[feature.name].mean()) for feature in features["queries"]} | {
+        feature.name: float(np.mean(context[feature.name])) for feature in features["events"]
+    }

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+COMMAND = str(Path(sys.executable).with_name("twinspire"))
 SMALL = (
     "data.simulated_events=60000",
     "towers.history.length=20",
@@ -31,7 +32,7 @@ class Called:
 
 def twinspire(*arguments: str | Path, cwd: Path | None = None, check: bool = False) -> Called:
     """Run the installed command as a person would; `check` fails on a non-zero exit."""
-    command = [str(Path(sys.executable).with_name("twinspire")), *map(str, arguments)]
+    command = [COMMAND, *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100"}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, check=False)
     called = Called(done.returncode, done.stdout, done.stderr)

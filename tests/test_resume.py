@@ -4,13 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.runs import SMALL, settings, twinspire
+from tests.runs import COMMAND, SMALL, settings, twinspire
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +18,7 @@ QUICK = (*SMALL, "data.simulated_events=20000", "train.max_epochs=3", "train.pat
 
 def _stop_in_training(home: Path, how: signal.Signals) -> tuple[int, str]:
     """Start training and send a signal as soon as the first epoch's checkpoint is there."""
-    command = [str(Path(sys.executable).with_name("twinspire")), "train", str(home / "demo.toml"), *settings(*QUICK)]
+    command = [COMMAND, "train", str(home / "demo.toml"), *settings(*QUICK)]
     process = subprocess.Popen(command, cwd=home, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     stages = home / "runs" / ".stages"
     for _ in range(1200):

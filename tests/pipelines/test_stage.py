@@ -70,6 +70,33 @@ def test_changed_data_reruns_everything(pipeline):
     assert pipeline.run(data="files as of tomorrow") == ["first", "second"]
 
 
+def test_results_of_other_inputs_are_not_shown_beside_new_ones(pipeline):
+    pipeline.run()
+    run = Run(world.config(), pipeline.root, lambda: "files as of tomorrow")
+    assert set(run.results) == {"first", "second"}
+    run.do(pipeline.stages[0], QUIET)
+    assert set(run.results) == {"first"}  # what the second stage made belongs to yesterday's files
+    run.do(pipeline.stages[1], QUIET)
+    assert set(run.results) == {"first", "second"}
+
+
+def test_the_data_is_read_only_when_a_stage_is_to_be_done(pipeline):
+    pipeline.run()
+
+    def gone() -> str:
+        raise FileNotFoundError("the raw data has been archived")
+
+    run = Run(world.config(), pipeline.root, gone)
+    run.open()
+    assert set(run.results) == {"first", "second"}
+
+
+def test_edited_code_reruns_everything(pipeline, monkeypatch):
+    pipeline.run()
+    monkeypatch.setattr("pipelines.stage.code_version", lambda: "edited")
+    assert pipeline.run() == ["first", "second"]
+
+
 def test_another_version_reruns_everything(pipeline, monkeypatch):
     pipeline.run()
     monkeypatch.setattr("pipelines.stage.VERSION", "99")
