@@ -6,12 +6,12 @@ Every model is frozen and refuses unknown keys; `configs.load` fills them from a
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -37,12 +37,13 @@ def _valid_duration(value: str | int) -> str | int:
 
 
 Duration = Annotated[str | int, AfterValidator(_valid_duration)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+# a TOML date without quotes is as good as one with them
+Cut = Annotated[float | str, BeforeValidator(lambda cut: cut.isoformat() if isinstance(cut, date) else cut)]
 Count = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # --- data ---------------------------------------------------------------------------------------------------
@@ -195,9 +196,9 @@ class Split(_Section):
     judges every query at one of its events in the window, drawn at random, with all that went before as history.
     """
 
-    validation: float | str = 0.8
-    ranker: float | str = 0.85
-    test: float | str = 0.9
+    validation: Cut = 0.8
+    ranker: Cut = 0.85
+    test: Cut = 0.9
     requests: Literal["returning", "rolling"] = "returning"  # rolling: for queries that live short, as sessions do
 
     @model_validator(mode="after")
@@ -354,7 +355,7 @@ class Config(_Section):
     """One run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     data: Data
     features: tuple[Feature, ...]
     split: Split = Split()
@@ -397,6 +398,8 @@ class Config(_Section):
                 f"rerank.pool = {self.rerank.pool} is above index.candidates = {self.index.candidates}: "
                 f"a list cannot be chosen from more than is retrieved"
             )
+        if self.gate.list_k > self.rerank.pool:
+            raise ValueError(f"gate.list_k = {self.gate.list_k} is above rerank.pool = {self.rerank.pool}")
         if self.index.candidates < self.gate.k:
             raise ValueError(f"index.candidates = {self.index.candidates} is below gate.k = {self.gate.k}")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,15 +62,15 @@ def _run(config: Any, runs: Path) -> None:
     outcome = run_pipeline(config, runs, _progress())
     _show(config, outcome.folder)
     if outcome.published is None:
-        _lines(("report", outcome.report), ("next", f"twinspire publish {outcome.folder} --policy popularity"))
+        _lines(("report", outcome.report), ("next", _command("publish", outcome.folder, "--policy", "popularity")))
         print(outcome.reason, file=sys.stderr)
         raise typer.Exit(GATE_FAILED)
     _recommendations(outcome.published, None, 10)
     _lines(
         ("report", outcome.report),
-        ("TensorBoard", f"twinspire tensorboard {outcome.folder}"),
+        ("TensorBoard", _command("tensorboard", outcome.folder)),
         ("bundle", outcome.published),
-        ("next", f"twinspire recommend {outcome.published} --user ID"),
+        ("next", _command("recommend", outcome.published, "--user", "ID")),
     )
 
 
@@ -79,21 +80,22 @@ def _stage_command(name: str, summary: str, following: str) -> None:
 
         work = _open(target, runs, override)
         result = run_until(work, name, _progress())
-        _lines((name, result), ("next", f"twinspire {following} {work.folder}"))
         if (result / "verdicts.json").is_file():
-            _judge(result / "verdicts.json")
+            _judge(work.folder, result / "verdicts.json")
+        _lines((name, result), ("next", _command(following, work.folder)))
 
     command.__doc__ = summary
     app.command(name)(command)
 
 
-def _judge(path: Path) -> None:
+def _judge(run: Path, path: Path) -> None:
     """Exit as a failed gate does if the verdicts are not good enough to publish on."""
     from pipelines.publish import failures
     from pipelines.verdicts import as_json, load_verdicts, passed
 
     verdicts = load_verdicts(path)
     if not passed(verdicts):
+        _lines(("next", _command("report", run)))
         print(failures([as_json(verdict) for verdict in verdicts]), file=sys.stderr)
         raise typer.Exit(GATE_FAILED)
 
@@ -120,9 +122,9 @@ def publish(
     version, reason = publish_run(work, policy, _progress())
     if version is None:
         print(reason, file=sys.stderr)
-        _lines(("next", f"twinspire report {work.folder}"))
+        _lines(("next", _command("report", work.folder)))
         raise typer.Exit(GATE_FAILED)
-    _lines(("bundle", version), ("next", f"twinspire recommend {version} --user ID"))
+    _lines(("bundle", version), ("next", _command("recommend", version, "--user", "ID")))
 
 
 @app.command()
@@ -173,7 +175,7 @@ def data(
     from pipelines.download import download
 
     folder = download(name, out)
-    _lines(("data", folder), ("next", f"twinspire run configs/{name}.toml --set data.path={folder}"))
+    _lines(("data", folder), ("next", _command("run", f"configs/{name}.toml", "--set", f"data.path={folder}")))
 
 
 def _open(target: Path, runs: Path, override: list[str] | None) -> Any:
@@ -206,8 +208,9 @@ def _show(config: Any, folder: Path) -> None:
     from rich.console import Console
 
     from pipelines.report import print_summary, summarise
+    from pipelines.stage import current_results
 
-    results = {path.name: path for path in folder.iterdir() if path.is_symlink()}
+    results = current_results(folder)
     # a pipe has no width of its own, and 80 columns would cut the table
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     print_summary(summarise(config, results), console)
@@ -237,6 +240,11 @@ def _recommendations(bundle: Path, user: str | None, k: int, **request: Any) -> 
 def _lines(*pairs: tuple[str, Any]) -> None:
     for name, value in pairs:
         print(f"{name + ':':<13} {value}")
+
+
+def _command(*words: Any) -> str:
+    """A command that can be pasted into a shell, whatever its paths hold."""
+    return shlex.join(["twinspire", *map(str, words)])
 
 
 def _pair(text: str) -> tuple[str, str]:

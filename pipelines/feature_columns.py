@@ -13,6 +13,7 @@ from configs.schema import Feature, NumberFeature, VectorFeature
 from pipelines.normalise import as_clock, as_joined, as_number, as_text, as_vector
 from pipelines.sources.base import require
 
+_LARGEST = 1e38
 _ONE_VALUE = ("id", "category", "number", "text", "time")
 
 
@@ -87,6 +88,7 @@ def _problems(feature: Feature, table: ir.Table) -> list[tuple[Feature, ir.Boole
         if feature.missing is None:
             expected = "a finite number, or missing = ... in the feature"
             found.append((feature, column.isnull(), expected))
+        found.append((feature, (column.abs() > _LARGEST).fill_null(False), "numbers that a 32-bit float holds"))
         if feature.log:
             found.append((feature, (column <= -1).fill_null(False), "numbers above -1, as log = true"))
     elif isinstance(feature, VectorFeature):

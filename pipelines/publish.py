@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.errors import UserError
 from configs.load import parse
-from serving.bundle import MANIFEST, Bundle, check_golden, seal_id, verify, versions
+from serving.bundle import MANIFEST, Bundle, BundleError, check_golden, verify, versions
 
 
 class GateFailed(UserError):
@@ -28,7 +28,7 @@ def publish(bundle: Path, root: Path) -> Path:
         raise GateFailed(f"publish: nothing was published: {failures(manifest['verdicts'])}")
     model = root / parse(manifest["config"], str(bundle / MANIFEST)).name  # a checked name: it becomes a path
     model.mkdir(parents=True, exist_ok=True)
-    if (existing := versions(model)) and seal_id(model / str(existing[-1])) == manifest["id"]:
+    if (existing := versions(model)) and _is_whole(model / str(existing[-1]), manifest["id"]):
         return model / str(existing[-1])
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=model))
     try:
@@ -47,6 +47,14 @@ def failures(verdicts: Sequence[Mapping[str, Any]]) -> str:
         f"[{float(v['low']):+.3f}, {float(v['high']):+.3f}], floor {float(v['floor']):+.3f} ({v['status']})"
         for v in blocking
     )
+
+
+def _is_whole(version: Path, identity: str) -> bool:
+    """Whether a version is the bundle of that id, with not a byte missing."""
+    try:
+        return verify(version)["id"] == identity
+    except BundleError:
+        return False
 
 
 def _rename(partial: Path, model: Path) -> Path:

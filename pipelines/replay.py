@@ -43,7 +43,9 @@ def replay(dataset: Dataset, inputs: Inputs, folder: Path, searcher: str) -> dic
         c_loader = _agreement(dataset, requests.take(rows), offline, lambda raw: session.run("recommend", raw))
         with np.load(inputs["gate"] / "candidates.npz") as saved:
             wanted = saved["items"][rows]
-        candidates = _agreement(dataset, requests.take(rows), wanted, lambda raw: session.run("retrieve", raw))
+        candidates = _agreement(
+            dataset, requests.take(rows), wanted, lambda raw: session.run("retrieve", raw), any_order
+        )
     return {"requests": len(rows), "python": python, "c_loader": c_loader, "candidates": candidates}
 
 
@@ -100,13 +102,29 @@ def raw_inputs(dataset: Dataset, requests: Requests, k: int) -> dict[str, np.nda
     }
 
 
-def _agreement(dataset: Dataset, requests: Requests, offline: np.ndarray, call: Call) -> float:
+def in_order(found: np.ndarray, expected: np.ndarray) -> int:
+    """Places that hold the expected id."""
+    return int((found == expected).sum())
+
+
+def any_order(found: np.ndarray, expected: np.ndarray) -> int:
+    """Expected ids that are found in their row: deep candidates are often nearly tied, and all of them are ranked."""
+    return sum(int(np.isin(wanted, row).sum()) for row, wanted in zip(found, expected, strict=True))
+
+
+def _agreement(
+    dataset: Dataset,
+    requests: Requests,
+    offline: np.ndarray,
+    call: Call,
+    count: Callable[[np.ndarray, np.ndarray], int] = in_order,
+) -> float:
     ids = np.append(dataset.tables.items["item"].astype(str).to_numpy(object), "")
     same = total = start = 0
     for block in requests.blocks(_BATCH):
         answer = call(raw_inputs(dataset, block, offline.shape[1]))["items"]
         expected = ids[offline[start : start + len(block)]]
-        same += sum(map(str.__eq__, _text(answer.ravel()), expected.ravel()))
+        same += count(np.array(_text(answer.ravel()), object).reshape(answer.shape), expected)
         total += expected.size
         start += len(block)
     return same / max(total, 1)

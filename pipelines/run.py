@@ -54,8 +54,9 @@ def run(config: Config, root: Path = RUNS, progress: Progress | None = None) -> 
     work = open_run(config, root)
     for stage in STAGES.values():
         exported = work.do(stage, progress)
+    page = report_run(work, progress)  # before publishing: whatever happens there, the results are on paper
     published, reason = _publish(work, exported, progress)
-    return Outcome(work.folder, report_run(work, progress), published, reason)
+    return Outcome(work.folder, page, published, reason)
 
 
 def open_run(config: Config, root: Path = RUNS) -> Run:

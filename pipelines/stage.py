@@ -72,15 +72,7 @@ class Run:
     @property
     def results(self) -> dict[str, Path]:
         """Folders of the finished stages, by name; those made from other inputs than the present ones are left out."""
-        linked = {path.name: path for path in self.folder.iterdir() if path.is_symlink() and path.exists()}
-        return {name: path for name, path in linked.items() if self._is_current(path, linked)}
-
-    def _is_current(self, result: Path, linked: Mapping[str, Path]) -> bool:
-        made_from = json.loads((result / _MADE_FROM).read_text())
-        return all(
-            name in linked and linked[name].resolve().name == folder and self._is_current(linked[name], linked)
-            for name, folder in made_from.items()
-        )
+        return current_results(self.folder)
 
     def open(self) -> None:
         """Create the folder and write the resolved config."""
@@ -124,6 +116,20 @@ class Run:
         }
         self._keys[stage.name] = digest(parts)[:12]
         return self._keys[stage.name]
+
+
+def current_results(run: Path) -> dict[str, Path]:
+    """Folders of a run's finished stages, by name; those made from other inputs than the present ones are left out."""
+    linked = {path.name: path for path in run.iterdir() if path.is_symlink() and path.exists()}
+    return {name: path for name, path in linked.items() if _is_current(path, linked)}
+
+
+def _is_current(result: Path, linked: Mapping[str, Path]) -> bool:
+    made_from = json.loads((result / _MADE_FROM).read_text())
+    return all(
+        name in linked and linked[name].resolve().name == folder and _is_current(linked[name], linked)
+        for name, folder in made_from.items()
+    )
 
 
 def config_of(folder: Path) -> Config:

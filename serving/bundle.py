@@ -29,6 +29,7 @@ from serving.runtime import RuntimeFailure, Session, scann_library
 from serving.state import State
 
 MANIFEST = "manifest.json"
+_LATEST = 2**62  # differences of two moments still fit 64 bits
 STATE = Path("assets.extra") / "state.sqlite"
 GOLDEN = Path("assets.extra") / "golden.json"
 _NUMBER = re.compile("0|[1-9][0-9]*")
@@ -141,6 +142,8 @@ class Bundle:
         if unknown := sorted(set(given) - names):
             raise RequestError(f"context: unknown feature {unknown[0]!r}; expected one of {sorted(names)}")
         now = int(self.manifest["data"]["end"] if time is None else time)
+        if abs(now) > _LATEST:
+            raise RequestError(f"time: found {now}, expected a moment on the events' time axis, at most {_LATEST}")
         items = _ids("history", history if history is not None else stored.history if stored else [])
         if history_time is not None:
             times = list(history_time)
