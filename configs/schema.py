@@ -288,7 +288,7 @@ class Train(_Section):
     batch: Count = 1024  # about how many examples a step takes; an example is an event to be predicted
     learning_rate: float = Field(default=1e-3, gt=0)
     max_epochs: Count = 20
-    patience: Count = 2
+    patience: Count = 3
     refit_epochs: Count = 2
     max_examples: Count = 2_000_000  # an epoch looks at no more, drawn anew each time
     negatives: Negatives = Negatives()

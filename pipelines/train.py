@@ -25,7 +25,6 @@ from pipelines.examples import Examples
 from pipelines.fit import Fitted, Rate, Trainer, load_weights, save_weights
 from pipelines.progress import Progress
 from pipelines.stage import Inputs
-from pipelines.tables import Interactions
 from pipelines.trend import bucket_of, trend_at, trend_table
 from pipelines.vectors import Vectors
 from towers.backend import keras, tf
@@ -48,6 +47,7 @@ def train(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     progress.say(f"validation recall@{config.gate.k} {fitted.best_recall:.4f} after epoch {fitted.best_epoch}")
     for which, cut in ((FOR_RANKER, dataset.cuts.ranker), (REFITTED, dataset.cuts.test)):
         record = _recorder(board, "refit" if which == REFITTED else "refit for ranker", progress)
+        load_weights(model, out / SELECTED / "best")  # both refits go as far from here as the other
         _refit(dataset, encoded, model, cut, out / which, progress, record)
     board.close()
     (out / "fitted.json").write_text(json.dumps(asdict(fitted)) + "\n")
@@ -147,21 +147,11 @@ def _trainer(
     past = dataset.log.before(cut)
     log = Log(
         trend_table(dataset.trend, past, dataset.available),
-        bucket_of(dataset.trend, past, _entered(dataset, past)),
+        bucket_of(dataset.trend, past, dataset.available),
         examples.target_share(),
     )
     model.set_known(*encoded.id_counts(past.item, past.query, dataset.config))
     return Trainer(model, examples, log, rate, folder)
-
-
-def _entered(dataset: Dataset, past: Interactions) -> np.ndarray:
-    """From when on an item may be a negative, [N]: its own date, but not before its first event, if it has one.
-
-    Where the table knows no dates, an item that nobody could have met yet would else be pushed down for it.
-    """
-    first = np.full(dataset.n_items, np.iinfo(np.int64).max)
-    np.minimum.at(first, past.item, past.time)
-    return np.where(first < np.iinfo(np.int64).max, np.maximum(first, dataset.available), dataset.available)
 
 
 def _recorder(board: tf.summary.SummaryWriter, prefix: str, progress: Progress) -> Record:
