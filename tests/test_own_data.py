@@ -30,6 +30,17 @@ QUICK = (
 )
 
 
+# Few and short histories: a transformer learns slowly from those, and the test is not about how well.
+PLAIN = (
+    'towers.history.encoder="mean"',
+    "train.max_epochs=30",
+    "train.patience=8",
+    "train.batch=64",
+    "train.learning_rate=0.003",
+    "data.segment=plan",  # half of the users have no plan
+)
+
+
 def _run(home: Path, write: Callable[[Path], str], *overrides: str) -> tuple[Path, Path]:
     config = home / "odd.toml"
     config.write_text(write(home))
@@ -62,13 +73,12 @@ def test_sessions_with_odd_ids_and_every_kind_of_feature(tmp_path: Path):
 
 
 def test_an_order_without_a_clock(tmp_path: Path):
-    run, bundle = _run(tmp_path, write_ordered, "data.segment=plan")  # half of the users have no plan
+    run, bundle = _run(tmp_path, write_ordered, *PLAIN)
     towers = load_results(run / "gate" / "results.npz")["towers"]
     baselines = load_results(run / "baselines" / "results.npz")
     assert "popularity 400" in baselines
-    assert towers.mean("recall@20") > max(
-        baselines[name].mean("recall@20") for name in baselines if name.startswith("popularity")
-    )
+    popularity = max(baselines[name].mean("recall@20") for name in baselines if name.startswith("popularity"))
+    assert towers.mean("recall@20") > 1.5 * popularity
     answer = twinspire("recommend", bundle, "--user", "user 1", "--context", "page=home", check=True)
     assert "10 recommendations for user 1" in answer.out
     called = twinspire("publish", run, "--policy", "popularity", cwd=tmp_path, check=True)
