@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.evaluation.metrics import per_request
+from pipelines.evaluation.metrics import at_depths
 from pipelines.tables import Candidates, Ragged
 
 
@@ -22,11 +22,8 @@ class Results:
     @classmethod
     def of(cls, candidates: Candidates, targets: Ragged, *depths: int) -> Results:
         """Measure `candidates` against `targets` at each depth that the candidates reach."""
-        metrics: dict[str, np.ndarray] = {}
-        for k in depths:
-            if k <= candidates.items.shape[1]:
-                metrics |= {f"{name}@{k}": value for name, value in per_request(candidates, targets, k).items()}
-        return cls(candidates.items, metrics)
+        reached = [k for k in depths if k <= candidates.items.shape[1]]
+        return cls(candidates.items, at_depths(candidates, targets, reached))
 
     def mean(self, metric: str) -> float:
         """Mean over requests."""
