@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from configs.errors import ConfigError, DataError
 from configs.schema import Config, EventTable, Feature
 from pipelines.feature_columns import parse
-from pipelines.normalise import as_clock, as_order, as_text
+from pipelines.normalise import as_clock, as_number, as_order, as_text
 from pipelines.sources.base import ROW, require
 
 
@@ -48,7 +48,8 @@ def parse_queries(config: Config, table: ir.Table, id_column: str, origin: str) 
 
 
 def parse_events(config: Config, table: ir.Table, catalogue: ir.Table | None, now: int, origin: str) -> ir.Table:
-    """`ROW`, query, item, time, kind, weight, reason (null: accepted) and the event features.
+    """`ROW`, query, item, time, kind, weight, rating (where the config names it), reason (null: accepted) and the
+    event features.
 
     `catalogue` has the accepted items' ids in its column item; without one every item is accepted. `now` (unix
     seconds) is the latest time that an event with a clock may have. Raises: DataError.
@@ -74,6 +75,11 @@ def parse_events(config: Config, table: ir.Table, catalogue: ir.Table | None, no
     if section.time:
         reasons.append((time > now, "time in the future"))
     reasons.append((weight.isnull(), "kind not in weights"))
+    rating: dict[str, Any] = {}
+    if section.rating:
+        raw = require(table, section.rating, "data.events.rating", origin)
+        rating["rating"] = as_number(raw).try_cast("float32")
+        reasons.append((~_missing(as_text(raw)) & rating["rating"].isnull(), "rating is not a number"))
     if catalogue is not None:
         reasons.append((~item.isin(catalogue["item"]), "item not in the catalogue"))
     columns = _features(config, "events", table, section.time, origin)
@@ -81,7 +87,7 @@ def parse_events(config: Config, table: ir.Table, catalogue: ir.Table | None, no
         if feature.kind == "time":
             columns[feature.name] = ibis.coalesce(columns[feature.name], time)
     return table.select(
-        ROW, query=query, item=item, time=time, kind=kind, weight=weight, reason=_first(reasons), **columns
+        ROW, query=query, item=item, time=time, kind=kind, weight=weight, **rating, reason=_first(reasons), **columns
     )
 
 

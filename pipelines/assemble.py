@@ -67,7 +67,7 @@ def assemble(config: Config, backend: Any, now: int) -> Tables:
     if known_items is not None:
         kept["items"], left["items"] = items, _left_items(config, known_items, items)
     if known_queries is not None:
-        kept["queries"], left["queries"] = _accepted(known_queries), _left(known_queries)
+        kept["queries"], left["queries"] = _known_queries(config, known_queries, queries)
     quarantine = _stored(backend, _quarantine(numbered, left))
     counts = {name: (_count(table), _count(kept[name])) for name, table in numbered.items()}
     return Tables(
@@ -151,13 +151,30 @@ def _settle(config: Config, parsed: ir.Table, backend: Any) -> tuple[ir.Table, i
     accepted, left = _accepted(parsed), _left(parsed)
     again = _stored(backend, repeated(accepted))
     kept, left = accepted.anti_join(again, ROW), left.union(again)
-    least = config.data.min_item_events
+    least = {side: count for side, count in _least(config).items() if count}
     if least:
-        counts = kept.group_by("item").aggregate(rows=kept.count())
-        common = _stored(backend, counts.filter(counts["rows"] >= least).select("item"))
-        rare = kept.anti_join(common, "item").select(ROW, reason=ibis.literal(_too_rare(least)))
-        kept, left = kept.semi_join(common, "item"), left.union(rare)
+        rare = _outside_core(_stored(backend, kept.select(ROW, *least)), least, backend)
+        kept, left = kept.anti_join(rare, ROW), left.union(rare)
     return kept, left
+
+
+def _outside_core(pairs: ir.Table, least: dict[str, int], backend: Any) -> ir.Table:
+    """`ROW` and reason of the events that leave until every item and query left has its least number of events.
+
+    What remains is the same in whatever order they leave: the k-core of the log as a bipartite graph (Seidman,
+    Network structure and minimum degree, 1983).
+    """
+    left: list[ir.Table] = []
+    settled = 0
+    while settled < len(least):
+        for side, count in least.items():
+            counts = pairs.group_by(side).aggregate(rows=pairs.count())
+            rare = _stored(backend, counts.filter(counts["rows"] < count).select(side))
+            settled = 0 if _count(rare) else settled + 1
+            if not settled or not left:
+                left.append(_stored(backend, pairs.semi_join(rare, side).select(ROW, reason=_too_rare(side, count))))
+                pairs = _stored(backend, pairs.anti_join(rare, side))
+    return ibis.union(*left) if len(left) > 1 else left[0]
 
 
 def _finish_events(config: Config, events: ir.Table, items: ir.Table, queries: ir.Table) -> ir.Table:
@@ -166,7 +183,8 @@ def _finish_events(config: Config, events: ir.Table, items: ir.Table, queries: i
     item_rows = items.select("item", item_row=items[ROW])
     query_rows = queries.select("query", query_row=queries[ROW])
     joined = events.mutate(**filled).join(item_rows, "item").join(query_rows, "query")
-    names = ["query", "item", "query_row", "item_row", "time", "weight", "kind", *filled]
+    rating = ["rating"] if config.data.events.rating else []
+    names = ["query", "item", "query_row", "item_row", "time", "weight", "kind", *rating, *filled]
     return joined.order_by("time", ROW).select(*names)
 
 
@@ -181,14 +199,27 @@ def _refuse_nothing(events: ir.Table, left: ir.Table, origin: str) -> None:
 # --- what was left out ----------------------------------------------------------------------------------------
 
 
-def _too_rare(least: int) -> str:
-    return f"item has fewer than {least} events"
+def _least(config: Config) -> dict[str, int]:
+    return {"item": config.data.min_item_events, "query": config.data.min_query_events}
+
+
+def _too_rare(side: str, least: int) -> ir.StringValue:
+    return ibis.literal(f"{side} has fewer than {least} events")
 
 
 def _left_items(config: Config, known: ir.Table, items: ir.Table) -> ir.Table:
     rare = _accepted(known).anti_join(items, "item")
-    reason = ibis.literal(_too_rare(config.data.min_item_events))
-    return _left(known).union(rare.select(ROW, reason=reason))
+    return _left(known).union(rare.select(ROW, reason=_too_rare("item", config.data.min_item_events)))
+
+
+def _known_queries(config: Config, known: ir.Table, queries: ir.Table) -> tuple[ir.Table, ir.Table]:
+    """Rows of the query table that are kept, and `ROW` and reason of the others; without a minimum also those of
+    queries without events are kept, as they may come back."""
+    accepted, least = _accepted(known), config.data.min_query_events
+    if not least:
+        return accepted, _left(known)
+    rare = accepted.anti_join(queries, "query").select(ROW, reason=_too_rare("query", least))
+    return accepted.semi_join(queries, "query"), _left(known).union(rare)
 
 
 def _quarantine(numbered: dict[str, ir.Table], left: dict[str, ir.Table]) -> ir.Table:

@@ -56,13 +56,15 @@ class Prepared:
     """The prepared tables in memory: N events over the rows of `items` and `queries`.
 
     items: item, title, available_from (Int64) and features; queries: query and features; kinds: the kind of
-    each event [N], all "" where the data has none.
+    each event [N], all "" where the data has none; ratings: float32 [N], NaN where an event has none, or None
+    where the config names no column of them.
     """
 
     interactions: Interactions
     items: pd.DataFrame
     queries: pd.DataFrame
     kinds: pd.Categorical
+    ratings: np.ndarray | None = None
 
 
 def stage(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -100,7 +102,7 @@ def prepare(config: Config, folder: Path, now: int | None = None) -> PrepareSumm
 def load_prepared(folder: Path) -> Prepared:
     """What `prepare` wrote into `folder`."""
     events = pq.read_table(folder / "events.parquet")
-    fixed = {"query", "item", "query_row", "item_row", "time", "weight", "kind"}
+    fixed = {"query", "item", "query_row", "item_row", "time", "weight", "kind", "rating"}
     interactions = Interactions(
         query=events["query_row"].to_numpy(),
         item=events["item_row"].to_numpy(),
@@ -116,6 +118,7 @@ def load_prepared(folder: Path) -> Prepared:
         items,
         pd.read_parquet(folder / "queries.parquet"),
         pd.Categorical.from_codes(kinds.indices.to_numpy(), kinds.dictionary.to_pylist()),
+        events["rating"].to_numpy() if "rating" in events.column_names else None,
     )
 
 

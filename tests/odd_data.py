@@ -251,7 +251,7 @@ kind = "time"
 validation = 0.6
 ranker = 0.7
 test = 0.8
-requests = "rolling"
+history = "rolling"
 """
 
 _ORDERED_TOML = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,96 @@ def test_rare_items_leave_both_tables_after_all_other_rules(tmp_path: Path) -> N
         ("items", 2, rare),
     ]
     assert (summary.events, summary.items, summary.queries) == (2, 1, 2)
+
+
+CHAIN = (["a", "a", "a", "b", "b", "c"], ["x", "y", "z", "x", "y", "z"], [1, 2, 3, 4, 5, 6])
+
+
+def test_a_core_is_settled_only_when_nothing_changes(tmp_path: Path) -> None:
+    """c has one event; without it z has one; a, b, x and y remain, with two each."""
+    write(tmp_path, "events", **dict(zip("qit", CHAIN, strict=True)))
+    write(tmp_path, "items", id=["x", "y", "z", "never"])
+    write(tmp_path, "queries", id=["a", "b", "c", "idle", None])
+    tables: dict[str, Any] = {"items": {"path": "items.parquet"}, "queries": {"path": "queries.parquet", "id": "id"}}
+    summary = run(tmp_path, config(tmp_path, min_item_events=2, min_query_events=2, **tables))
+    few_items, few_queries = "item has fewer than 2 events", "query has fewer than 2 events"
+    assert quarantine_of(tmp_path) == [
+        ("events", 2, few_items),
+        ("events", 5, few_queries),
+        ("items", 2, few_items),
+        ("items", 3, few_items),
+        ("queries", 2, few_queries),
+        ("queries", 3, few_queries),
+        ("queries", 4, "no query id"),
+    ]
+    assert (summary.events, summary.items, summary.queries) == (4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("least", "left"),
+    [({"min_item_events": 2}, []), ({"min_query_events": 2}, [5]), ({"min_query_events": 3}, [3, 4, 5])],
+)
+def test_one_minimum_alone_is_not_repeated_for_the_other_side(tmp_path: Path, least: dict, left: list[int]) -> None:
+    write(tmp_path, "events", **dict(zip("qit", CHAIN, strict=True)))
+    run(tmp_path, config(tmp_path, **least))
+    assert [row for _, row, _ in quarantine_of(tmp_path)] == left
+
+
+def core_of(rows: list[tuple[str, str]], items: int, queries: int) -> list[tuple[str, str]]:
+    """The k-core by its definition: leave out what is too rare, all at once, until nothing is."""
+    by_query, by_item = Counter(q for q, _ in rows), Counter(i for _, i in rows)
+    kept = [(q, i) for q, i in rows if by_query[q] >= queries and by_item[i] >= items]
+    return rows if kept == rows else core_of(kept, items, queries)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("vwxyz")), min_size=1, max_size=25, unique=True),
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
+def test_what_remains_is_the_core(pairs: list[tuple[str, str]], items: int, queries: int) -> None:
+    expected = core_of(pairs, items, queries)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder, "events", q=[q for q, _ in pairs], i=[i for _, i in pairs], t=list(range(len(pairs))))
+        of = config(folder, min_item_events=items, min_query_events=queries)
+        if not expected:
+            with pytest.raises(DataError, match="no usable row"):
+                run(folder, of)
+            return
+        summary = run(folder, of)
+        assert list(events_of(folder)[["query", "item"]].itertuples(index=False, name=None)) == expected
+        assert sum(summary.tables["events"].quarantined.values()) == len(pairs) - len(expected)
+
+
+@pytest.mark.parametrize(
+    ("column", "kept", "aside"),
+    [
+        (pa.array([4.5, None, math.nan, math.inf, 1.0]), [4.5, math.nan, math.nan, 1.0], [3]),
+        (pa.array([5, None, 3, 2, 1]), [5, math.nan, 3, 2, 1], []),
+        (pa.array(["5", "", "good", "3.5", " 4"]), [5, math.nan, 3.5, 4], [2]),
+    ],
+)
+def test_ratings_are_carried_and_unreadable_ones_set_aside(
+    tmp_path: Path, column: pa.Array, kept: list[float], aside: list[int]
+) -> None:
+    write(tmp_path, "events", q=list("abcde"), i=["x"] * 5, t=[5, 4, 3, 2, 1], stars=column)
+    run(tmp_path, config(tmp_path, events={"rating": "stars"}))
+    assert quarantine_of(tmp_path) == [("events", row, "rating is not a number") for row in aside]
+    ratings = load_prepared(tmp_path / "out").ratings
+    assert ratings is not None
+    assert ratings.dtype == np.float32
+    np.testing.assert_array_equal(ratings, np.array(kept[::-1], np.float32))  # by time, as the events are
+
+
+def test_no_ratings_where_the_config_names_none(tmp_path: Path) -> None:
+    write(tmp_path, "events", q=["a"], i=["x"], t=[1], rating=[5])
+    run(tmp_path, config(tmp_path))
+    assert load_prepared(tmp_path / "out").ratings is None
+    assert "rating" not in events_of(tmp_path)
+    with pytest.raises(DataError, match=r"data.events.rating: .* has no column 'stars'; found q, i, t, rating"):
+        run(tmp_path, config(tmp_path, events={"rating": "stars"}))
 
 
 def test_items_without_events_stay_when_no_minimum_is_set(tmp_path: Path) -> None:
