@@ -9,9 +9,18 @@ import re
 from datetime import date, datetime, timezone
 from keyword import iskeyword
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -60,6 +69,7 @@ class EventTable(_Section):
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     kind: str | None = None  # column that says what kind of event a row is
     weights: dict[str, float] = {}  # strength of each kind; kinds not named are set aside
+    rating: str | None = None  # column with an explicit rating, a number; missing where an event has none
     meaning: str  # what one row means, and what a missing one means
 
     @model_validator(mode="after")
@@ -98,6 +108,8 @@ class Data(_Section):
     items: ItemTable
     queries: QueryTable | None = None
     min_item_events: int = Field(default=0, ge=0)  # for published protocols: rarer items leave the catalogue
+    min_query_events: int = Field(default=0, ge=0)  # the same for queries; both together make a k-core
+    seen_items: Literal["filter", "keep"] = "filter"  # keep: what was taken may be recommended again (groceries)
     segment: str | None = None  # category feature of the query table; slices and popularity use it
     simulated_events: Count = 240_000  # draws of the simulated world; repeats drop out, so about 200,000 events
 
@@ -188,18 +200,37 @@ Feature = Annotated[
 
 
 class Split(_Section):
-    """Cut moments of the global time split, each a quantile of the events' times or an ISO date.
+    """What is learned from and what is judged on, and what a judged request asks.
 
-    Towers learn before `validation`, are chosen on validation to `ranker`, the ranker learns on `ranker` to
-    `test`, and everything is judged on what comes after `test`: "returning" judges every query that has a past
-    before the cut and comes back, with its history as of the cut and all it takes later as targets; "rolling"
-    judges every query at one of its events in the window, drawn at random, with all that went before as history.
+    global_time cuts the log at three moments, each a quantile of the events' times or an ISO date: towers learn before
+    `validation`, are chosen on validation to `ranker`, the ranker learns on `ranker` to `test`, and everything is
+    judged on what comes after `test`. The other two leak the future and are here to repeat published protocols:
+    leave_last_out holds out each query's last three events, one for each window; random deals events to the windows
+    by chance, their shares as the quantiles say.
+
+    A request's history is as of the cut, or rolls up to one of the query's events in the window, drawn at random (for
+    queries that live short, as sessions do). Its targets are all that the query takes from there on, the next item,
+    or the last. `horizon` leaves out what is taken later than that after the cut (rolling: after the request).
     """
 
+    protocol: Literal["global_time", "leave_last_out", "random"] = "global_time"
     validation: Cut = 0.8
     ranker: Cut = 0.85
     test: Cut = 0.9
-    requests: Literal["returning", "rolling"] = "returning"  # rolling: for queries that live short, as sessions do
+    history: Literal["cut", "rolling"] = "cut"
+    targets: Literal["all_future", "next", "last"] = "all_future"
+    horizon: Duration | None = None
+
+    @model_validator(mode="after")
+    def _needs_time(self) -> Split:
+        if self.protocol == "global_time":
+            return self
+        if self.horizon is not None:
+            raise ValueError(f"horizon = {self.horizon!r} needs protocol = \"global_time\", found {self.protocol!r}")
+        dates = [cut for cut in (self.validation, self.ranker, self.test) if isinstance(cut, str)]
+        if dates:
+            raise ValueError(f"{dates[0]!r} is a date; protocol = {self.protocol!r} expects shares between 0 and 1")
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Split:
@@ -224,13 +255,25 @@ def moment(cut: str) -> int:
 
 
 class Baselines(_Section):
-    """Which baselines are fitted; windows are those of recent popularity."""
+    """Which baselines are fitted, and how hard each is tuned; windows are those of recent popularity.
+
+    Each family tries at most `trials` settings on the validation window, its reference setting first: with 1 nothing is
+    tuned. Those that need an extra or do not apply to the data are left out, and the stage says why.
+    """
 
     windows: tuple[Duration, ...] = ()  # default: 7d, 30d; without a clock 5 and 25 % of the log
-    neighbours: bool = True
+    trials: Count = 6
+    content: bool = True  # TF-IDF of the items' words and categories
+    user_neighbours: bool = True
+    neighbours: bool = True  # of items
+    ease: bool = True
     als: bool = True
     bpr: bool = True
-    factors: Count = 64
+    lightfm: bool = True  # needs twinspire[baselines]
+    ratings: bool = True  # Surprise, where data.events.rating is named; needs twinspire[baselines]
+    blends: bool = True  # recent popularity mixed into EASE and item neighbours
+    factors: Count = 64  # of ALS and BPR
+    max_items: Count = 10_000  # EASE and neighbours on ratings hold items x items; larger catalogues do without
 
 
 class History(_Section):
@@ -320,6 +363,71 @@ class Gate(_Section):
     floors: Floors = Floors()
 
 
+class Evaluation(_Section):
+    """What is measured beyond what the gates judge."""
+
+    depths: tuple[Count, ...] = (1, 5, 10, 20, 50, 100)  # metrics at each k, as far as lists reach
+    sampled_negatives: int = Field(default=0, ge=0)  # also rank among so many; only to repeat a published table
+
+
+class Rolling(_Section):
+    """The test window replayed as production would have lived it, step by step."""
+
+    step: Duration | None = None  # how often things are refreshed; default: a tenth of the test window
+    retrain_every: int = Field(default=0, ge=0)  # also refit the towers every so many steps
+
+
+class Range(_Section):
+    """Numbers from `low` to `high`, both included; `log` draws evenly over their logarithms."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low = {self.low}, high = {self.high}, expected low below high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low = {self.low}, expected above 0 where log = true")
+        return self
+
+
+def _by_dotted_key(space: Any, above: str = "") -> Any:
+    """Sections inside one another, as TOML reads keys without quotes, as one table of dotted keys."""
+    if not isinstance(space, dict):
+        return space
+    found = {}
+    for name, value in space.items():
+        key = f"{above}{name}"
+        if isinstance(value, dict) and not set(value) & set(Range.model_fields):
+            found |= _by_dotted_key(value, f"{key}.")
+        elif isinstance(value, (dict, list, tuple, Range)):
+            found[key] = value
+        else:
+            raise ValueError(f"{key}: found {value!r}, expected choices [a, b] or a range {{ low = a, high = b }}")
+    return found
+
+
+_Choices = Annotated[tuple[Any, ...], Field(min_length=1)]
+_Domain = Annotated[
+    Annotated[_Choices, Tag("choices")] | Annotated[Range, Tag("range")],
+    Discriminator(lambda value: "choices" if isinstance(value, (list, tuple)) else "range"),
+]
+
+
+class Tune(_Section):
+    """A bounded search for better settings of the towers, judged on the validation window alone.
+
+    space: choices or a range by dotted key of `towers`, `trend` or `train`; where it is empty, some that matter.
+    """
+
+    trials: Count = 20
+    minutes: float | None = Field(default=None, gt=0)  # of trials; the one that runs then ends with its epoch
+    seed: int = Field(default=0, ge=0)
+    space: Annotated[dict[str, _Domain], BeforeValidator(lambda space: _by_dotted_key(space))] = {}
+
+
 class Ranker(_Section):
     """The model that rescores the candidates (DCN-v2)."""
 
@@ -348,7 +456,7 @@ class Publish(_Section):
 
 # inputs of the served graph, and columns of the prepared tables
 _RESERVED = {"time", "history", "history_time", "exclude", "k", "candidates"}
-_RESERVED |= {"query", "item", "weight", "kind", "reason", "query_row", "item_row", "available_from"}
+_RESERVED |= {"query", "item", "weight", "kind", "rating", "reason", "query_row", "item_row", "available_from"}
 
 
 class Config(_Section):
@@ -365,6 +473,9 @@ class Config(_Section):
     train: Train = Train()
     index: Index = Index()
     gate: Gate = Gate()
+    evaluation: Evaluation = Evaluation()
+    rolling: Rolling = Rolling()
+    tune: Tune = Tune()
     ranker: Ranker = Ranker()
     rerank: Rerank = Rerank()
     publish: Publish = Publish()
@@ -385,6 +496,7 @@ class Config(_Section):
             if clocks:
                 raise ValueError(f"features: {clocks[0]!r} needs a clock, and data.events.order has none")
             windows = (*self.baselines.windows, *self.trend.windows, self.trend.bucket, self.train.horizon)
+            windows += (self.split.horizon, self.rolling.step)
             dates = (self.split.validation, self.split.ranker, self.split.test)
             for value in (*windows, *dates):
                 if isinstance(value, str):

@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DataError
-from configs.schema import Config
+from configs.schema import Config, duration
 from pipelines.prepare import Prepared, load_prepared
-from pipelines.sequences import Sequences, requests_at, requests_within
-from pipelines.split import Cuts, cut_moments
+from pipelines.requests import Rules, Window, requests_at, requests_of_newcomers, requests_within
+from pipelines.sequences import Sequences
+from pipelines.split import Cut, Cuts, cut_log
 from pipelines.tables import Interactions, Requests
-from pipelines.trend import Trend, available_times, trend_of
+from pipelines.trend import Trend, available_times, trend_at, trend_of
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Tables, cut moments, and the log grouped by query.
+    """Tables, cuts, and the log grouped by query.
 
     available: [N] int64, when each item enters the catalogue; trend: how recent popularity is counted.
     """
@@ -50,28 +51,62 @@ class Dataset:
         """All events, by query."""
         return Sequences.of(self.log, self.n_queries)
 
-    def before(self, moment: int) -> Sequences:
-        """Events before `moment`, by query."""
-        return Sequences.of(self.log.before(moment), self.n_queries)
+    def past(self, cut: Cut) -> Interactions:
+        """Events that may be known at `cut`."""
+        return self.cuts.past(self.log, cut)
 
-    def eligible(self, moment: int) -> np.ndarray:
-        """Items that are in the catalogue at `moment`, [N] bool."""
-        return self.available <= moment
+    def window(self, cut: Cut, end: Cut) -> Window:
+        """The events from `cut` to `end` behind the past of each query."""
+        between = self.cuts.between(self.log, cut, end)
+        return Window.of(self.past(cut), between, self.n_queries, cut.moment)
+
+    def eligible(self, cut: Cut) -> np.ndarray:
+        """Items that are in the catalogue at `cut`, [N] bool."""
+        return self.available <= cut.moment
+
+    def trend_at(self, cut: Cut) -> np.ndarray:
+        """Trend columns of every item as of `cut`, [N, t]."""
+        return trend_at(self.trend, self.past(cut), self.available, cut.moment)
+
+    @property
+    def filter_seen(self) -> bool:
+        """Whether what a query has taken is never recommended to it again."""
+        return self.config.data.seen_items == "filter"
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Every k at which lists are measured, ascending."""
+        gate = self.config.gate
+        return tuple(sorted({gate.list_k, gate.k, *(k for k in self.config.evaluation.depths if k < gate.k)}))
+
+    def rules(self, cut: Cut) -> Rules:
+        """What counts as a target of the requests that follow `cut`."""
+        split = self.config.split
+        horizon = duration(split.horizon) if split.horizon is not None else None
+        return Rules(self.eligible(cut), self.filter_seen, split.targets, horizon)
+
+    def requests(self, cut: Cut, end: Cut) -> Requests:
+        """Who is judged on a window, asked as `split` says."""
+        window, rules = self.window(cut, end), self.rules(cut)
+        if self.config.split.history == "rolling":
+            return requests_within(window, rules, self.config.seed)
+        return requests_at(window, rules)
 
     @cached_property
     def test_requests(self) -> Requests:
-        """Who is judged: the queries of the test window, asked as `split.requests` says."""
-        return self._requests(self.cuts.test, self.cuts.end)
+        """Requests of the test window; everything is judged on these."""
+        return self.requests(self.cuts.test, self.cuts.end)
 
     @cached_property
     def validation_requests(self) -> Requests:
         """The same from the validation cut up to the ranker's window; choices are made on these."""
-        return self._requests(self.cuts.validation, self.cuts.ranker)
+        return self.requests(self.cuts.validation, self.cuts.ranker)
 
-    def _requests(self, cut: int, end: int) -> Requests:
-        if self.config.split.requests == "rolling":
-            return requests_within(self.sequences, cut, end, self.eligible(cut), self.config.seed)
-        return requests_at(self.sequences, cut, end, self.eligible(cut))
+    @cached_property
+    def newcomers(self) -> Requests:
+        """Requests of queries that the test window sees for the first time; no history, no baseline to beat but
+        popularity."""
+        return requests_of_newcomers(self.window(self.cuts.test, self.cuts.end), self.rules(self.cuts.test))
 
     @cached_property
     def segment(self) -> np.ndarray | None:
@@ -90,11 +125,11 @@ def load_dataset(config: Config, folder: Path) -> Dataset:
     log = tables.interactions
     if not len(log):
         raise DataError("data: no event was accepted; see quarantine.parquet in the prepare folder for the reasons")
-    cuts = cut_moments(config.split, log)
+    cuts = cut_log(config.split, log, config.seed)
     available = available_times(
         tables.items["available_from"].to_numpy(dtype=np.float64, na_value=np.nan), log, len(tables.items)
     )
-    dataset = Dataset(config, tables, cuts, available, trend_of(config, log.before(cuts.validation)))
+    dataset = Dataset(config, tables, cuts, available, trend_of(config, cuts.past(log, cuts.validation)))
     _check(dataset)
     return dataset
 
@@ -110,5 +145,5 @@ def _check(dataset: Dataset) -> None:
         if not len(requests):
             raise DataError(
                 f"split: the {name} window has no query with a past and something new in it; expected at least one: "
-                f'move split.validation, split.ranker or split.test, or set split.requests = "rolling" for sessions'
+                f'move split.validation, split.ranker or split.test, or set split.history = "rolling" for sessions'
             )

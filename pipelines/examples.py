@@ -39,7 +39,7 @@ class Examples:
         self._n_items = n_items
         self._bucket = ((sequences.time - sequences.time.min()) // trend.bucket).astype(np.int32)
         self._reach = self._last_target(config)
-        self._first_time = self._first_times()
+        self._asked = self._first_times() if config.data.seen_items == "filter" else np.ones(len(sequences.item), bool)
 
     def _first_times(self) -> np.ndarray:
         """Which events are the first of their query with their item: seen items are not recommended again."""
@@ -67,7 +67,7 @@ class Examples:
         # event i asks for each of the events i to reach[i] with the same probability
         n, probability = len(self._reach), 1.0 / (self._reach - np.arange(len(self._reach)))
         asked = np.cumsum(probability - np.bincount(self._reach, probability, n + 1)[:n])
-        counts = np.bincount(self._sequences.item, np.maximum(asked, 0) * self._first_time, self._n_items)
+        counts = np.bincount(self._sequences.item, np.maximum(asked, 0) * self._asked, self._n_items)
         return (counts / counts.sum()).astype(np.float32)
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -105,7 +105,7 @@ class Examples:
             "item_time": log.time[read],
             "moment": log.time[event],
             "target": log.item[target],
-            "weight": np.where(valid & self._first_time[target], log.weight[target], 0).astype(np.float32),
+            "weight": np.where(valid & self._asked[target], log.weight[target], 0).astype(np.float32),
             "bucket": self._bucket[event],
             "seen": self._seen(query),
             "negatives": rng.integers(0, self._n_items, self._train.negatives.uniform, np.int32),

@@ -13,7 +13,7 @@ import numpy as np
 
 from configs.schema import Config
 from configs.version import VERSION
-from pipelines.baselines.popularity import SegmentPopularity, windowed_counts
+from pipelines.baselines.popularity import Popularity, SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.encoded import columns_of
@@ -22,6 +22,7 @@ from pipelines.lists import RankScorer
 from pipelines.progress import Progress
 from pipelines.rank import load_ranker
 from pipelines.replay import replay, replay_verdicts, write_golden
+from pipelines.split import Cut
 from pipelines.stage import Inputs
 from pipelines.train import REFITTED, load_towers
 from pipelines.vectors import Vectors
@@ -76,8 +77,8 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     """Write a bundle of the best popularity (chosen on validation, counted to the end of the log)."""
     dataset = load_dataset(config, inputs["prepare"])
     best = chosen_popularity(dataset, inputs["baselines"])
-    best.fit(dataset.log, dataset.n_queries, dataset.n_items, dataset.cuts.end)
-    scores = best.shares if isinstance(best, SegmentPopularity) else best.counts[None]
+    best.fit(dataset.log, dataset.n_queries, dataset.n_items, dataset.cuts.end.moment)
+    scores = best.table()
     scores = np.where(dataset.eligible(dataset.cuts.end) & (scores[-1] > 0), scores, -np.inf)
     module = PopularityRecommender(config, _ids(dataset), scores, _segments(dataset, best))
     folder = out / BUNDLE
@@ -94,21 +95,22 @@ class _Parts:
     vectors: Vectors
     scorer: RankScorer
     index: ItemIndex
-    window: int | None  # of the popularity that fills short lists
+    popularity: Popularity | SegmentPopularity  # fills short lists
 
 
 def _parts_of(dataset: Dataset, inputs: Inputs) -> _Parts:
     vectors = load_towers(dataset, inputs["train"], REFITTED, dataset.cuts.test)
     scorer = load_ranker(dataset, vectors.encoded, inputs["rank"])
-    window = chosen_popularity(dataset, inputs["baselines"]).window
-    return _Parts(vectors, scorer, load_index(inputs["index"]), window)
+    popularity = chosen_popularity(dataset, inputs["baselines"])
+    return _Parts(vectors, scorer, load_index(inputs["index"]), popularity)
 
 
-def _recommender(dataset: Dataset, parts: _Parts, moment: int, index: ItemIndex) -> Recommender:
-    """The graph over an index as of `moment`."""
-    eligible = dataset.eligible(moment)
-    counts = windowed_counts(dataset.log, dataset.n_items, moment, parts.window)
-    popular = np.argsort(-np.where(eligible, counts, -1.0), kind="stable")[: int(eligible.sum())]
+def _recommender(dataset: Dataset, parts: _Parts, cut: Cut, index: ItemIndex) -> Recommender:
+    """The graph over an index as of `cut`."""
+    eligible = dataset.eligible(cut)
+    parts.popularity.fit(dataset.past(cut), dataset.n_queries, dataset.n_items, cut.moment)
+    overall = parts.popularity.table()[-1]
+    popular = np.argsort(-np.where(eligible, overall, -1.0), kind="stable")[: int(eligible.sum())]
     side = parts.scorer.item_side()
     catalogue = Catalogue(_ids(dataset), index.static, index.trend, side, index.rows, popular)
     fitted = parts.vectors.encoded.fitted
@@ -164,7 +166,11 @@ def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:
         "searcher": module.searcher.kind if isinstance(module, Recommender) else "exact",
         "config": dataset.config.model_dump(mode="json"),
         "data": {"start": int(log.time[0]), "end": int(log.time[-1]), "events": len(log)},
-        "fit": {"until": cuts.test, "index_as_of": cuts.end, "clock": dataset.config.data.events.time is not None},
+        "fit": {
+            "until": cuts.test.moment,
+            "index_as_of": cuts.end.moment,
+            "clock": dataset.config.data.events.time is not None,
+        },
         "meaning": dataset.config.data.events.meaning,
         "items": dataset.n_items,
         "defaults": _defaults(dataset),

@@ -13,10 +13,11 @@ from configs.schema import Config
 from pipelines.candidates import search
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.progress import Progress
+from pipelines.projector import write_projector
+from pipelines.split import Cut
 from pipelines.stage import Inputs
 from pipelines.tables import Requests
 from pipelines.train import REFITTED, load_towers
-from pipelines.trend import trend_at
 from pipelines.vectors import Vectors
 from serving.searchers import Exact, Scann, Searcher, build_searcher, load_searcher
 
@@ -39,7 +40,7 @@ class ItemIndex:
 
 
 def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write the searcher, the vectors, and the recall of each parameter setting that was tried."""
+    """Write the searcher, the vectors, the recall of each parameter setting tried, and the projector's files."""
     dataset = load_dataset(config, inputs["prepare"])
     cut = dataset.cuts.test
     vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
@@ -51,6 +52,7 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     searcher.save(out / "searcher.npz")
     np.savez(out / "vectors.npz", rows=rows, static=vectors.static, trend=vectors.trend)
     (out / "tuning.json").write_text(json.dumps(tried, indent=2) + "\n")
+    write_projector(dataset, vectors.static[:, : config.towers.embedding_dim], cut, out / "tensorboard")
 
 
 def load_index(folder: Path) -> ItemIndex:
@@ -59,10 +61,10 @@ def load_index(folder: Path) -> ItemIndex:
         return ItemIndex(load_searcher(folder / "searcher.npz"), saved["rows"], saved["static"], saved["trend"])
 
 
-def refreshed(index: ItemIndex, dataset: Dataset, vectors: Vectors, moment: int) -> ItemIndex:
-    """The index as of a later moment: its items, their trends, and the search parameters already chosen."""
-    trend = trend_at(dataset.trend, dataset.log, dataset.available, moment)
-    rows = np.flatnonzero(dataset.eligible(moment)).astype(np.int32)
+def refreshed(index: ItemIndex, dataset: Dataset, vectors: Vectors, cut: Cut) -> ItemIndex:
+    """The index as of a later cut: its items, their trends, and the search parameters already chosen."""
+    trend = dataset.trend_at(cut)
+    rows = np.flatnonzero(dataset.eligible(cut)).astype(np.int32)
     items = np.concatenate([vectors.static, trend], axis=1)[rows]
     searcher = build_searcher(index.searcher.kind, items)
     if isinstance(searcher, Scann) and isinstance(index.searcher, Scann):

@@ -20,7 +20,7 @@ from pipelines.gate import strongest_popularity, summary
 from pipelines.index import ItemIndex, load_index
 from pipelines.lists import Lists, RankScorer, ranked, reranked
 from pipelines.progress import Progress
-from pipelines.sequences import requests_rolling
+from pipelines.requests import requests_rolling
 from pipelines.stage import Inputs
 from pipelines.tables import Candidates
 from pipelines.train import FOR_RANKER, load_towers
@@ -88,11 +88,9 @@ def _training_lists(dataset: Dataset, towers: Path) -> Lists:
     """Candidates that towers fitted up to the ranker's window retrieve in it."""
     config, cuts = dataset.config, dataset.cuts
     vectors = load_towers(dataset, towers, FOR_RANKER, cuts.ranker)
-    eligible = dataset.eligible(cuts.ranker)
-    requests = requests_rolling(
-        dataset.sequences, cuts.ranker, cuts.test, eligible, config.ranker.max_requests, config.seed
-    )
-    found = rank_all(vectors.score, requests, config.index.candidates, eligible)
+    window, rules = dataset.window(cuts.ranker, cuts.test), dataset.rules(cuts.ranker)
+    requests = requests_rolling(window, rules, config.ranker.max_requests, config.seed)
+    found = rank_all(vectors.score, requests, config.index.candidates, rules.eligible, rules.filter_seen)
     return Lists(requests, found, vectors.trend)
 
 
@@ -174,12 +172,12 @@ def _ndcg(scorer: RankScorer, lists: Lists) -> float:
 
 def _judge(dataset: Dataset, scorer: RankScorer, lists: Lists, index: ItemIndex) -> dict[str, Results]:
     """Metrics of the ranked candidates and of the final list."""
-    gate, config = dataset.config.gate, dataset.config
+    config, depths = dataset.config, dataset.depths
     found = ranked(lists.candidates, scorer.score(lists))
     content = index.static[:, : config.towers.embedding_dim]
-    final = reranked(config, found, content, gate.list_k)
+    final = reranked(config, found, content, config.gate.list_k)
     targets = lists.requests.targets
     return {
-        "towers + ranker": Results.of(found, targets, gate.k, gate.list_k),
-        "final list": Results.of(final, targets, gate.list_k),
+        "towers + ranker": Results.of(found, targets, *depths),
+        "final list": Results.of(final, targets, *depths),
     }

@@ -1,9 +1,8 @@
-"""The global time split: three cut moments that no one looks past."""
+"""The split: four windows of the log, and the cuts between them that no one looks past."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -11,31 +10,94 @@ from configs.errors import DataError
 from configs.schema import Split, moment
 from pipelines.tables import Interactions
 
+WINDOWS = ("train", "validation", "ranker", "test")
+
 
 @dataclass(frozen=True)
+class Cut:
+    """The border in front of window `number` (4: behind the last), and the moment that is "now" there, on the events'
+    time axis. Protocols that do not split by time have no such moment: theirs is the end of the log."""
+
+    number: int
+    moment: int
+
+    @classmethod
+    def at(cls, moment: int) -> Cut:
+        """Any moment as a cut, in front of no window; only for windows that follow one another in time."""
+        return cls(-1, moment)
+
+
+@dataclass(frozen=True, eq=False)
 class Cuts:
-    """Moments on the events' time axis. Windows: train up to validation, validation up to ranker, ranker up to
-    test, test up to end (exclusive)."""
+    """The cuts, named by what follows them, and the window of each event, [n] int8 in the order of the log.
 
-    validation: int
-    ranker: int
-    test: int
-    end: int
+    by_time: windows follow one another in time, so that a cut's past is what lies before its moment.
+    """
+
+    validation: Cut
+    ranker: Cut
+    test: Cut
+    end: Cut
+    window: np.ndarray
+    by_time: bool = True
+
+    def past(self, log: Interactions, cut: Cut) -> Interactions:
+        """Events that may be known at `cut`, by time."""
+        return log.before(cut.moment) if self.by_time else log.take(np.flatnonzero(self.window < cut.number))
+
+    def between(self, log: Interactions, cut: Cut, end: Cut) -> Interactions:
+        """Events of the windows from `cut` up to `end`, by time."""
+        if self.by_time:
+            return log.between(cut.moment, end.moment)
+        return log.take(np.flatnonzero((self.window >= cut.number) & (self.window < end.number)))
 
 
-def cut_moments(split: Split, interactions: Interactions) -> Cuts:
-    """Resolve quantiles and dates. Raises: DataError when a window holds no event."""
-    time = interactions.time
-    resolved = {
-        name: moment(cut) if isinstance(cut, str) else int(np.quantile(time, cut))
-        for name, cut in (("validation", split.validation), ("ranker", split.ranker), ("test", split.test))
-    }
-    edges = {"train": int(time[0]), **resolved, "end": int(time[-1]) + 1}
-    names = list(edges)
-    for name, following in pairwise(names):
-        if not len(interactions.between(edges[name], edges[following])):
+def cut_log(split: Split, interactions: Interactions, seed: int = 0) -> Cuts:
+    """Cut the log as `split` says; `seed` is that of the random protocol. Raises: DataError when a window is empty."""
+    if split.protocol == "global_time":
+        return _by_time(split, interactions)
+    held_out = _held_out_last(interactions) if split.protocol == "leave_last_out" else _dealt(split, interactions, seed)
+    for number, name in enumerate(WINDOWS):
+        if not (held_out == number).any():
             raise DataError(
-                f"split: the {name} window [{edges[name]}, {edges[following]}) holds none of the "
-                f"{len(time)} events; expected at least one: move split.validation, split.ranker or split.test"
+                f"split: the {name} window of protocol {split.protocol!r} holds none of the {len(interactions)} events"
+                "; expected at least one: more events a query, or other shares"
             )
-    return Cuts(resolved["validation"], resolved["ranker"], resolved["test"], edges["end"])
+    now = int(interactions.time[-1]) + 1
+    return Cuts(Cut(1, now), Cut(2, now), Cut(3, now), Cut(4, now), held_out, by_time=False)
+
+
+def _by_time(split: Split, interactions: Interactions) -> Cuts:
+    time = interactions.time
+    cuts = (split.validation, split.ranker, split.test)
+    moments = [moment(cut) if isinstance(cut, str) else int(np.quantile(time, cut)) for cut in cuts]
+    edges = [int(time[0]), *moments, int(time[-1]) + 1]
+    for number, name in enumerate(WINDOWS):
+        start, end = edges[number], edges[number + 1]
+        if not len(interactions.between(start, end)):
+            raise DataError(
+                f"split: the {name} window [{start}, {end}) holds none of the {len(time)} events; "
+                "expected at least one: move split.validation, split.ranker or split.test"
+            )
+    window = np.searchsorted(moments, time, side="right").astype(np.int8)
+    validation, ranker, test, end_cut = (Cut(number, edges[number]) for number in range(1, 5))
+    return Cuts(validation, ranker, test, end_cut, window)
+
+
+def _held_out_last(interactions: Interactions) -> np.ndarray:
+    """Of each query the last event for test, the one before for the ranker, and one more for validation; its first
+    event is never held out."""
+    order = np.argsort(interactions.query, kind="stable")
+    query = interactions.query[order]
+    counts = np.bincount(query)
+    place = np.arange(len(query)) - (np.cumsum(counts) - counts)[query]
+    window = np.maximum(3 - (counts[query] - 1 - place), 0)
+    found = np.zeros(len(query), np.int8)
+    found[order] = np.where(place == 0, 0, window)
+    return found
+
+
+def _dealt(split: Split, interactions: Interactions, seed: int) -> np.ndarray:
+    chance = np.random.default_rng(seed).random(len(interactions))
+    shares = [float(cut) for cut in (split.validation, split.ranker, split.test)]
+    return np.searchsorted(shares, chance, side="right").astype(np.int8)

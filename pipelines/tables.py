@@ -55,6 +55,13 @@ class Ragged:
         within = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
         return Ragged(starts, self.values[np.repeat(self.starts[rows], lengths) + within])
 
+    def only(self, last: bool = False) -> Ragged:
+        """The first value of each row, or the last; empty rows stay empty."""
+        there = self.lengths > 0
+        starts = np.zeros(len(self) + 1, np.int64)
+        np.cumsum(there, out=starts[1:])
+        return Ragged(starts, self.values[(self.starts[1:] - 1 if last else self.starts[:-1])[there]])
+
     def last(self, length: int, fill: int) -> np.ndarray:
         """The last `length` values of each row, right-aligned and filled on the left, [rows, length]."""
         position = self.starts[1:, None] - np.arange(length, 0, -1)[None, :]
@@ -84,13 +91,27 @@ class Interactions:
     def between(self, start: int, end: int) -> Interactions:
         """Events with start <= time < end."""
         first, last = np.searchsorted(self.time, [start, end])
-        part = slice(int(first), int(last))
-        context = {name: column[part] for name, column in self.context.items()}
-        return Interactions(self.query[part], self.item[part], self.time[part], self.weight[part], context)
+        return self.take(slice(int(first), int(last)))
 
     def before(self, moment: int) -> Interactions:
         """Events strictly earlier than `moment`."""
         return self.between(int(np.iinfo(np.int64).min), moment)
+
+    def followed_by(self, later: Interactions) -> Interactions:
+        """These events and then `later` ones, which have the same context columns."""
+        context = {name: np.concatenate([column, later.context[name]]) for name, column in self.context.items()}
+        return Interactions(
+            np.concatenate([self.query, later.query]),
+            np.concatenate([self.item, later.item]),
+            np.concatenate([self.time, later.time]),
+            np.concatenate([self.weight, later.weight]),
+            context,
+        )
+
+    def take(self, rows: np.ndarray | slice) -> Interactions:
+        """The named events; they should come in order of time."""
+        context = {name: column[rows] for name, column in self.context.items()}
+        return Interactions(self.query[rows], self.item[rows], self.time[rows], self.weight[rows], context)
 
 
 @dataclass(frozen=True)

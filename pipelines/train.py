@@ -24,8 +24,10 @@ from pipelines.evaluation.slices import request_slices
 from pipelines.examples import Examples
 from pipelines.fit import Fitted, Rate, Trainer, load_weights, save_weights
 from pipelines.progress import Progress
+from pipelines.sequences import Sequences
+from pipelines.split import Cut
 from pipelines.stage import Inputs
-from pipelines.trend import bucket_of, trend_at, trend_table
+from pipelines.trend import bucket_of, trend_table
 from pipelines.vectors import Vectors
 from towers.backend import keras, tf
 from towers.features import encode
@@ -43,25 +45,34 @@ def train(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     board = tf.summary.create_file_writer(str(out / "tensorboard"))
     with board.as_default():
         tf.summary.text("config", f"```json\n{json.dumps(config.model_dump(mode='json'), indent=2)}\n```", step=0)
-    fitted = _select(dataset, encoded, model, out / SELECTED, progress, board)
+    fitted = _select(dataset, encoded, model, out / SELECTED, progress, _recorder(board, "towers", progress))
     progress.say(f"validation recall@{config.gate.k} {fitted.best_recall:.4f} after epoch {fitted.best_epoch}")
     for which, cut in ((FOR_RANKER, dataset.cuts.ranker), (REFITTED, dataset.cuts.test)):
         record = _recorder(board, "refit" if which == REFITTED else "refit for ranker", progress)
         load_weights(model, out / SELECTED / "best")  # both refits go as far from here as the other
-        _refit(dataset, encoded, model, cut, out / which, progress, record)
+        refit(dataset, encoded, model, cut, out / which, progress, record)
     board.close()
     (out / "fitted.json").write_text(json.dumps(asdict(fitted)) + "\n")
     for part in (SELECTED, FOR_RANKER, REFITTED):
         shutil.rmtree(out / part / "checkpoint", ignore_errors=True)
 
 
-def load_towers(dataset: Dataset, folder: Path, which: str, moment: int) -> Vectors:
-    """Towers of the train stage's folder, `which` of its three fits, with trends as of `moment`."""
+def try_towers(dataset: Dataset, folder: Path, progress: Progress, record: Record) -> Fitted:
+    """Fit and select towers as the stage does, without refits, keeping only how well they did.
+
+    `record` gets the scalars of each epoch and may raise to end it there.
+    """
+    encoded = _encoded(dataset, folder / "features.json")
+    return _select(dataset, encoded, new_towers(dataset, encoded), folder / SELECTED, progress, record)
+
+
+def load_towers(dataset: Dataset, folder: Path, which: str, cut: Cut) -> Vectors:
+    """Towers of the train stage's folder, `which` of its three fits, with trends as of `cut`."""
     config, tables = dataset.config, dataset.tables
     encoded = encoding.load(config, tables.items, tables.queries, folder / "features.json")
     model = new_towers(dataset, encoded)
     load_weights(model, folder / which / "best")
-    return Vectors(config, model, encoded, trend_at(dataset.trend, dataset.log, dataset.available, moment))
+    return Vectors(config, model, encoded, dataset.trend_at(cut))
 
 
 def new_towers(dataset: Dataset, encoded: Encoded) -> TwoTower:
@@ -76,11 +87,11 @@ def new_towers(dataset: Dataset, encoded: Encoded) -> TwoTower:
 def _encoded(dataset: Dataset, path: Path) -> Encoded:
     """Feature statistics, from what was there before the validation cut: items, queries, and contexts of events."""
     cut = dataset.cuts.validation
-    past = dataset.log.before(cut)
+    past = dataset.past(cut)
     seen = np.bincount(past.query, minlength=dataset.n_queries) > 0
     tables = dataset.tables
     encoded = encoding.encode_tables(
-        dataset.config, tables.items, tables.queries, past.context, dataset.available <= cut, seen
+        dataset.config, tables.items, tables.queries, past.context, dataset.eligible(cut), seen
     )
     encoding.save(encoded, path)
     return encoded
@@ -92,33 +103,32 @@ def _select(
     model: TwoTower,
     folder: Path,
     progress: Progress,
-    board: tf.summary.SummaryWriter,
+    record: Record,
 ) -> Fitted:
     """Fit on events before the validation cut; the best epoch is the one with the best candidate recall after it."""
     config, cut = dataset.config, dataset.cuts.validation
     examples = _examples(dataset, encoded, cut)
     trainer = _trainer(dataset, encoded, model, examples, cut, config.train.learning_rate, folder)
     eligible, requests = dataset.eligible(cut), dataset.validation_requests
-    trend = trend_at(dataset.trend, dataset.log, dataset.available, cut)
+    trend = dataset.trend_at(cut)
 
     def validate() -> Mapping[str, float]:
         vectors = Vectors(config, model, encoded, trend)
-        candidates = rank(vectors.score, requests, config.gate.k, eligible)
+        candidates = rank(vectors.score, requests, config.gate.k, eligible, dataset.filter_seen)
         recall = per_request(candidates, requests.targets, config.gate.k)["recall"]
         ndcg = per_request(candidates, requests.targets, config.gate.list_k)["ndcg"]
         slices = request_slices(dataset, requests)
         by_slice = {f"recall by {name}": float(recall[rows].mean()) for name, rows in slices.items()}
         return {"recall": float(recall.mean()), "ndcg": float(ndcg.mean()), **by_slice}
 
-    record = _recorder(board, "towers", progress)
     return trainer.fit(config.train.max_epochs, config.train.patience, validate, progress, record)
 
 
-def _refit(
+def refit(
     dataset: Dataset,
     encoded: Encoded,
     model: TwoTower,
-    cut: int,
+    cut: Cut,
     folder: Path,
     progress: Progress,
     record: Record,
@@ -133,18 +143,18 @@ def _refit(
     save_weights(model, folder / "best")
 
 
-def _examples(dataset: Dataset, encoded: Encoded, cut: int) -> Examples:
+def _examples(dataset: Dataset, encoded: Encoded, cut: Cut) -> Examples:
     """Training batches of the events before `cut`."""
-    sequences = dataset.before(cut)
+    sequences = Sequences.of(dataset.past(cut), dataset.n_queries)
     context = encode(encoded.context, sequences.context)
     return Examples(dataset.config, sequences, encoded.queries, context, dataset.trend, dataset.n_items)
 
 
 def _trainer(
-    dataset: Dataset, encoded: Encoded, model: TwoTower, examples: Examples, cut: int, rate: Rate, folder: Path
+    dataset: Dataset, encoded: Encoded, model: TwoTower, examples: Examples, cut: Cut, rate: Rate, folder: Path
 ) -> Trainer:
     """A trainer on the events before `cut`; ids seen too rarely in them are unknown to the model."""
-    past = dataset.log.before(cut)
+    past = dataset.past(cut)
     log = Log(
         trend_table(dataset.trend, past, dataset.available),
         bucket_of(dataset.trend, past, dataset.available),

@@ -48,7 +48,10 @@ class PopularityRecommender(tf.Module):
         return listed(self.ids, rows, scores, inputs["k"])
 
     def _popular(self, inputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        seen = rows_of(self._items, tf.concat([inputs["history"], inputs["exclude"]], axis=1))
+        seen = inputs["exclude"]
+        if self._config.data.seen_items == "filter":
+            seen = tf.concat([inputs["history"], seen], axis=1)
+        seen = rows_of(self._items, seen)
         k, segment = tf.maximum(tf.reduce_max(inputs["k"]), 1), self._row(inputs)
         needed = k + tf.shape(seen)[1]
         rows, scores = (tf.gather(table[:, :needed], segment) for table in (self.order, self.scores))

@@ -31,6 +31,7 @@ class RequestReader:
 
     def __init__(self, config: Config, fitted: Statistics, item_ids: Sequence[str]) -> None:
         self._length = config.towers.history.length
+        self._filter_seen = config.data.seen_items == "filter"
         self._static, self._events = config.on("queries"), config.on("events")
         self.items = lookup(item_ids)
         self.static = Preprocess(self._static, fitted)
@@ -52,9 +53,9 @@ class RequestReader:
         }
         batch |= {f"static/{name}": value for name, value in self._encode(self.static, self._static, inputs).items()}
         batch |= {f"context/{name}": value for name, value in self._encode(self.context, self._events, inputs).items()}
-        seen = history
+        seen = history if self._filter_seen else history[:, :0]
         if "exclude" in inputs:
-            seen = tf.concat([history, self.rows(inputs["exclude"])], axis=1)
+            seen = tf.concat([seen, self.rows(inputs["exclude"])], axis=1)
         return Request(batch, seen)
 
     def _latest(self, rows: tf.Tensor, time: tf.Tensor, now: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

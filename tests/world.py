@@ -18,7 +18,7 @@ from pipelines.encoded import Encoded, encode_tables
 from pipelines.examples import Examples
 from pipelines.prepare import Prepared
 from pipelines.sequences import Sequences
-from pipelines.split import cut_moments
+from pipelines.split import Cut, cut_log
 from pipelines.tables import Interactions
 from pipelines.trend import available_times, bucket_of, trend_of, trend_table
 from towers.features import encode
@@ -129,26 +129,26 @@ def dataset(
     queries = globals()["queries"]() if queries is None else queries
     available = available_times(items["available_from"].to_numpy(np.float64, na_value=np.nan), log, len(items))
     tables = Prepared(log, items, queries, pd.Categorical([""] * len(log)))
-    return Dataset(config, tables, cut_moments(config.split, log), available, trend_of(config, log))
+    return Dataset(config, tables, cut_log(config.split, log, config.seed), available, trend_of(config, log))
 
 
 def encoded(data: Dataset) -> Encoded:
     """Encoded tables, with statistics as the train stage takes them."""
-    context = data.log.before(data.cuts.validation).context
+    context = data.past(data.cuts.validation).context
     everything = (np.ones(data.n_items, bool), np.ones(data.n_queries, bool))
     return encode_tables(data.config, data.tables.items, data.tables.queries, context, *everything)
 
 
-def examples(data: Dataset, encoded: Encoded, cut: int) -> Examples:
+def examples(data: Dataset, encoded: Encoded, cut: Cut) -> Examples:
     """Training batches of the events before `cut`."""
-    sequences = data.before(cut)
+    sequences = Sequences.of(data.past(cut), data.n_queries)
     context = encode(encoded.context, sequences.context)
     return Examples(data.config, sequences, encoded.queries, context, data.trend, data.n_items)
 
 
-def training_log(data: Dataset, examples: Examples, cut: int) -> Log:
+def training_log(data: Dataset, examples: Examples, cut: Cut) -> Log:
     """What the loss knows of the events before `cut`."""
-    past = data.log.before(cut)
+    past = data.past(cut)
     return Log(
         trend_table(data.trend, past, data.available),
         bucket_of(data.trend, past, data.available),

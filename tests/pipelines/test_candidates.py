@@ -24,21 +24,22 @@ def _world(lengths, seed=0):
     return vectors, rng.normal(size=(rows, WIDTH)).astype(np.float32), requests
 
 
-def _both(vectors, queries, requests, eligible, k):
+def _both(vectors, queries, requests, eligible, k, filter_seen=True):
     indexed = np.flatnonzero(eligible)
-    found = retrieve(Exact.build(vectors[indexed]), indexed, queries, requests, k)
+    found = retrieve(Exact.build(vectors[indexed]), indexed, queries, requests, k, filter_seen)
 
     served = iter(np.split(queries, np.arange(7, len(queries), 7)))
-    exact = rank(lambda part: next(served) @ vectors.T, requests, k, eligible, block=7)
+    exact = rank(lambda part: next(served) @ vectors.T, requests, k, eligible, filter_seen, block=7)
     return found, exact
 
 
+@pytest.mark.parametrize("filter_seen", [True, False])
 @pytest.mark.parametrize("block", [512, 3])
-def test_retrieval_with_exact_search_is_exact_ranking(monkeypatch, block):
+def test_retrieval_with_exact_search_is_exact_ranking(monkeypatch, block, filter_seen):
     monkeypatch.setattr(candidates, "_BLOCK", block)
     lengths = [0, 12, 3, 39, 1, 25, 0, 7, 40, 2, 30]
     eligible = np.random.default_rng(1).random(ITEMS) < 0.8
-    found, exact = _both(*_world(lengths), eligible, k=6)
+    found, exact = _both(*_world(lengths), eligible, 6, filter_seen)
     np.testing.assert_array_equal(found.items, exact.items)
     np.testing.assert_allclose(found.scores, exact.scores, rtol=1e-4)
     assert found.source == "exact"

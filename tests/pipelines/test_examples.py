@@ -41,14 +41,14 @@ def _moments(batches):
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_every_event_is_predicted_exactly_once_in_next_mode(encoded, epoch):
     data, examples = _case(encoded, {"train.target": "next"})
-    past = data.log.before(data.cuts.validation)
+    past = data.past(data.cuts.validation)
     found = sorted((m["query"], m["time"], m["target"]) for m in _moments(examples.epoch(epoch)))
     assert found == sorted(zip(past.query, past.time, past.item, strict=True))
 
 
 def test_every_event_is_the_moment_of_one_prediction_in_future_mode(encoded):
     data, examples = _case(encoded, {"train.target": "future"})
-    past = data.log.before(data.cuts.validation)
+    past = data.past(data.cuts.validation)
     found = sorted((m["query"], m["time"]) for m in _moments(examples.epoch(0)))
     assert found == sorted(zip(past.query, past.time, strict=True))
 
@@ -60,12 +60,12 @@ def _when(past, query, item):
 @pytest.mark.parametrize("horizon", [None, "5d"])
 def test_future_targets_lie_between_the_event_and_the_horizon(encoded, horizon):
     data, examples = _case(encoded, {"train.target": "future", "train.horizon": horizon})
-    past = data.log.before(data.cuts.validation)
+    past = data.past(data.cuts.validation)
     ahead = np.array(
         [_when(past, m["query"], m["target"]) - m["time"] for e in range(3) for m in _moments(examples.epoch(e))]
     )
     assert ahead.min() == 0
-    assert ahead.max() <= (5 * DAY if horizon else data.cuts.validation - world.START)
+    assert ahead.max() <= (5 * DAY if horizon else data.cuts.validation.moment - world.START)
     assert ahead.max() > (4 * DAY if horizon else 30 * DAY)
 
 
@@ -99,7 +99,7 @@ def test_an_events_own_horizon_includes_its_end_and_no_other_query():
 
 def test_histories_are_what_the_query_did_just_before(encoded):
     data, examples = _case(encoded)
-    past = data.log.before(data.cuts.validation)
+    past = data.past(data.cuts.validation)
     longest = 0
     for m in _moments(examples.epoch(0)):
         mine = past.query == m["query"]
@@ -144,6 +144,21 @@ def test_weights_are_those_of_the_target():
             np.testing.assert_array_equal(batch["weight"][real], np.array([1, 3, 2])[batch["target"][real]])
 
 
+@pytest.mark.parametrize(("seen_items", "asked"), [("filter", {0, 1}), ("keep", {0, 1, 2})])
+def test_repeats_are_asked_for_where_seen_items_may_be_recommended_again(seen_items, asked):
+    log = events([(0, 0, 100), (0, 1, 200), (0, 0, 300)])
+    config = world.config({"train.target": "next", "data.seen_items": seen_items})
+    examples = Examples(config, world.sequences(log, 1), {}, {}, _trend(), 3)
+    found = [(m["time"], m["target"]) for m in _moments_of(examples)]
+    assert sorted(found) == [((n + 1) * 100, n % 2) for n in sorted(asked)]
+
+
+def _moments_of(examples):
+    for batch in examples.epoch(0):
+        for row, slot in zip(*np.nonzero(batch["weight"] > 0), strict=True):
+            yield {"time": batch["moment"][row, slot], "target": batch["target"][row, slot]}
+
+
 def test_buckets_count_from_the_first_event(encoded):
     _, examples = _case(encoded)
     for m in _moments(examples.epoch(0)):
@@ -159,7 +174,7 @@ def test_context_is_that_of_the_moment(encoded):
 
 def test_seen_names_everything_that_the_query_took_before_the_cut(encoded):
     data, examples = _case(encoded)
-    past = data.log.before(data.cuts.validation)
+    past = data.past(data.cuts.validation)
     for batch in examples.epoch(0):
         for row, query in enumerate(batch["static/user_id"] - 2):
             seen = batch["seen"][batch["seen"][:, 0] == row, 1]
@@ -170,11 +185,11 @@ def test_nothing_after_the_cut_is_in_any_batch(encoded):
     data, examples = _case(encoded)
     cut = data.cuts.validation
     later = {(q, i) for q, i in zip(data.log.query, data.log.item, strict=True)} - {
-        (q, i) for q, i in zip(data.log.before(cut).query, data.log.before(cut).item, strict=True)
+        (q, i) for q, i in zip(data.past(cut).query, data.past(cut).item, strict=True)
     }
     for batch in examples.epoch(0):
-        assert batch["moment"].max() < cut
-        assert batch["item_time"].max() < cut
+        assert batch["moment"].max() < cut.moment
+        assert batch["item_time"].max() < cut.moment
         query = batch["static/user_id"] - 2
         taken = {(q, i) for q, row in zip(query, batch["target"], strict=True) for i in row}
         taken |= {(q, i) for q, row in zip(query, batch["item"], strict=True) for i in row}

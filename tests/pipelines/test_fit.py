@@ -7,7 +7,6 @@ from pipelines.evaluation.ranking import rank
 from pipelines.fit import Trainer, load_weights, save_weights
 from pipelines.progress import Progress
 from pipelines.train import new_towers
-from pipelines.trend import trend_at
 from pipelines.vectors import Vectors
 from tests import world
 
@@ -184,7 +183,7 @@ def test_the_towers_find_the_block_of_every_query(changes, tmp_path):
 
     def share():
         data, requests = case.data, case.data.validation_requests
-        vectors = Vectors(data.config, model, case.encoded, trend_at(data.trend, data.log, data.available, case.cut))
+        vectors = Vectors(data.config, model, case.encoded, data.trend_at(case.cut))
         found = rank(vectors.score, requests, 5, data.eligible(case.cut))
         return float((found.items % world.BLOCKS == requests.query[:, None] % world.BLOCKS).mean())
 

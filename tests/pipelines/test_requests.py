@@ -1,15 +1,15 @@
 """Requests from the log: by hand, and against a naive reading of what they promise."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sequences import Sequences, requests_at, requests_rolling, requests_within
+from pipelines.requests import Rules, Window, requests_at, requests_of_newcomers, requests_rolling, requests_within
+from pipelines.sequences import Sequences
 from pipelines.tables import Interactions
 from tests.pipelines.baselines.worlds import events
 
-ALL = np.ones(10, bool)
+ALL = Rules(np.ones(10, bool))
 
 # (query, item, time)
 LOG = [
@@ -18,10 +18,23 @@ LOG = [
 ]  # fmt: skip
 
 
-def _sequences(rows=LOG, queries=4):
+def _log(rows=LOG):
     log = events(rows)
     context = {"device": np.array([f"at {time}" for time in log.time], object)}
-    return Sequences.of(Interactions(log.query, log.item, log.time, log.weight, context), queries)
+    return Interactions(log.query, log.item, log.time, log.weight, context)
+
+
+def _sequences(rows=LOG, queries=4):
+    return Sequences.of(_log(rows), queries)
+
+
+def _window(cut, end, rows=LOG, queries=4):
+    log = _log(rows)
+    return Window.of(log.before(cut), log.between(cut, end), queries, cut)
+
+
+def at(row):
+    return row[2]
 
 
 def _rows(ragged):
@@ -41,7 +54,7 @@ def test_events_of_one_moment_keep_the_order_of_the_log():
 
 
 def test_one_request_for_every_query_that_comes_back_with_something_new():
-    requests = requests_at(_sequences(), cut=30, end=50, eligible=ALL)
+    requests = requests_at(_window(30, 50), ALL)
     # query 1 takes again what it had; 2 does not come back; 3 has no past
     assert requests.query.tolist() == [0]
     assert requests.time.tolist() == [30]
@@ -52,15 +65,15 @@ def test_one_request_for_every_query_that_comes_back_with_something_new():
 
 
 def test_targets_must_be_eligible():
-    eligible = ALL.copy()
+    eligible = np.ones(10, bool)
     eligible[3] = False
-    assert _rows(requests_at(_sequences(), 30, 50, eligible).targets) == [[4]]
+    assert _rows(requests_at(_window(30, 50), Rules(eligible)).targets) == [[4]]
     eligible[4] = False
-    assert len(requests_at(_sequences(), 30, 50, eligible)) == 0
+    assert len(requests_at(_window(30, 50), Rules(eligible))) == 0
 
 
 def test_the_request_is_made_when_the_query_first_comes_back():
-    requests = requests_at(_sequences(), cut=40, end=60, eligible=ALL)
+    requests = requests_at(_window(40, 60), ALL)
     assert requests.query.tolist() == [0, 1]
     assert requests.time.tolist() == [50, 51]
     assert _rows(requests.history) == [[1, 2, 3, 1, 4, 4], [5, 5]]
@@ -68,12 +81,12 @@ def test_the_request_is_made_when_the_query_first_comes_back():
 
 
 def test_an_empty_window_asks_nothing():
-    assert len(requests_at(_sequences(), 60, 70, ALL)) == 0
-    assert len(requests_rolling(_sequences(), 60, 70, ALL, 10, 0)) == 0
+    assert len(requests_at(_window(60, 70), ALL)) == 0
+    assert len(requests_rolling(_window(60, 70), ALL, 10, 0)) == 0
 
 
 def test_rolling_requests_roll_the_history_up_to_each_event():
-    requests = requests_rolling(_sequences(), start=30, end=50, eligible=ALL, limit=99, seed=0)
+    requests = requests_rolling(_window(30, 50), ALL, limit=99, seed=0)
     # query 0 asks at 30, 31 and 32; at 33 it takes what it has; query 1 too; query 3 has no past
     assert requests.query.tolist() == [0, 0, 0]
     assert requests.time.tolist() == [30, 31, 32]
@@ -84,8 +97,8 @@ def test_rolling_requests_roll_the_history_up_to_each_event():
 
 def test_rolling_requests_are_limited_by_a_seeded_draw():
     rows = [(0, item, item) for item in range(200)]
-    sequences, eligible = _sequences(rows, 1), np.ones(200, bool)
-    drawn = [requests_rolling(sequences, 100, 200, eligible, 10, seed).time for seed in (0, 0, 1)]
+    window, rules = _window(100, 200, rows, 1), Rules(np.ones(200, bool))
+    drawn = [requests_rolling(window, rules, 10, seed).time for seed in (0, 0, 1)]
     assert len(drawn[0]) == 10
     assert (np.diff(drawn[0]) > 0).all()
     assert drawn[0].tolist() == drawn[1].tolist() != drawn[2].tolist()
@@ -118,11 +131,8 @@ def test_requests_are_what_a_naive_reading_of_the_log_gives(log, cut, end, eligi
         inside = [at for at, (_, time) in enumerate(rows) if cut <= time < end]
         asked = [_naive(rows, end, eligible, at) for at in (inside if rolling else inside[:1])]
         expected += [(query, *request) for request in asked if request is not None]
-    sequences, eligible = Sequences.of(events(log), 4), np.array(eligible)
-    if rolling:
-        found = requests_rolling(sequences, cut, end, eligible, 1000, 0)
-    else:
-        found = requests_at(sequences, cut, end, eligible)
+    window, rules = _window(cut, end, log), Rules(np.array(eligible))
+    found = requests_rolling(window, rules, 1000, 0) if rolling else requests_at(window, rules)
     assert [
         (
             found.query[r],
@@ -134,18 +144,10 @@ def test_requests_are_what_a_naive_reading_of_the_log_gives(log, cut, end, eligi
     ] == expected
 
 
-@pytest.mark.parametrize("moment", [0, 25, 30, 99])
-def test_the_first_event_at_or_after_a_moment(moment):
-    sequences = _sequences()
-    for query, position in enumerate(sequences.first_at_or_after(moment)):
-        times = sequences.time[sequences.starts[query] : sequences.starts[query + 1]]
-        assert position == sequences.starts[query] + np.sum(times < moment)
-
-
 def test_one_event_of_every_query_is_drawn_from_those_of_the_window_that_have_a_past():
     # query 0 has events at 20 to 23: the first has no past, and the last lies beyond the end
-    sequences = _sequences([(0, item, 20 + item) for item in range(4)] + [(1, 9, 22), (2, 9, 5)], 3)
-    asked = [requests_within(sequences, 20, 23, ALL, seed) for seed in range(50)]
+    window = _window(20, 23, sorted([(0, item, 20 + item) for item in range(4)] + [(1, 9, 22), (2, 9, 5)], key=at), 3)
+    asked = [requests_within(window, ALL, seed) for seed in range(50)]
     assert all(requests.query.tolist() == [0] for requests in asked)  # 1 has no past, 2 does not come back
     assert {int(requests.time[0]) for requests in asked} == {21, 22}
     for requests in asked:
@@ -157,9 +159,60 @@ def test_one_event_of_every_query_is_drawn_from_those_of_the_window_that_have_a_
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 30)), max_size=40), st.integers(0, 9))
 def test_drawn_requests_are_among_the_rolling_ones_and_one_for_each_query(log, seed):
-    sequences, eligible = Sequences.of(events(sorted(log, key=lambda row: row[2])), 4), np.ones(6, bool)
-    every = requests_rolling(sequences, 10, 20, eligible, 1000, 0)
-    drawn = requests_within(sequences, 10, 20, eligible, seed)
+    window, rules = _window(10, 20, sorted(log, key=at)), Rules(np.ones(6, bool))
+    every = requests_rolling(window, rules, 1000, 0)
+    drawn = requests_within(window, rules, seed)
     assert len(set(drawn.query)) == len(drawn)
     rolling = [(q, every.history[r].tolist(), every.targets[r].tolist()) for r, q in enumerate(every.query)]
     assert all((q, drawn.history[r].tolist(), drawn.targets[r].tolist()) in rolling for r, q in enumerate(drawn.query))
+
+
+def test_the_next_and_the_last_of_what_is_taken():
+    eligible = np.ones(10, bool)
+    eligible[3] = False
+    assert _rows(requests_at(_window(30, 60), Rules(eligible, targets="next")).targets) == [[4], [8]]
+    assert _rows(requests_at(_window(30, 60), Rules(eligible, targets="last")).targets) == [[9], [8]]
+    asked = requests_at(_window(30, 60), Rules(eligible, targets="last"))
+    assert _rows(asked.history) == [[1, 2], [5]]  # as of the cut all the same
+
+
+def test_where_histories_roll_the_last_item_is_asked_for_at_the_last_event():
+    rules = Rules(np.ones(10, bool), targets="last")
+    for asked in (requests_within(_window(30, 60), rules, 0), requests_rolling(_window(30, 60), rules, 99, 0)):
+        assert asked.query.tolist() == [0, 1]
+        assert asked.time.tolist() == [50, 51]
+        assert _rows(asked.targets) == [[9], [8]]
+        assert _rows(asked.history) == [[1, 2, 3, 1, 4, 4], [5, 5]]
+
+
+def test_what_was_taken_may_be_a_target_where_it_may_be_recommended_again():
+    asked = requests_at(_window(30, 50), Rules(np.ones(10, bool), filter_seen=False))
+    assert asked.query.tolist() == [0, 1]
+    assert _rows(asked.targets) == [[3, 1, 4], [5]]
+
+
+def test_the_horizon_counts_from_the_cut_or_from_the_rolled_request():
+    rules = Rules(np.ones(10, bool), horizon=3)
+    assert _rows(requests_at(_window(30, 60), rules).targets) == [[3, 4]]  # taken at 30 and 32; 1 is known
+    assert len(requests_at(_window(29, 60), rules)) == 1
+    assert _rows(requests_at(_window(29, 60), rules).targets) == [[3]]  # 32 is three later
+    rolling = requests_rolling(_window(30, 60), rules, 99, 0)
+    asked = dict(zip(rolling.time.tolist(), _rows(rolling.targets), strict=True))
+    assert asked == {30: [3, 4], 31: [4], 32: [4], 50: [9], 51: [8]}
+
+
+def test_newcomers_ask_at_their_first_event_with_no_history():
+    asked = requests_of_newcomers(_window(30, 60), ALL)
+    assert asked.query.tolist() == [3]
+    assert asked.time.tolist() == [35]
+    assert _rows(asked.history) == [[]]
+    assert _rows(asked.targets) == [[6]]
+
+
+def test_a_past_that_is_not_earlier_stands_in_front_of_the_window():
+    log = _log([(0, item, item) for item in range(6)])
+    window = Window.of(log.take(np.array([1, 4])), log.take(np.array([0, 3])), 1, 6)
+    asked = requests_at(window, ALL)
+    assert _rows(asked.history) == [[1, 4]]
+    assert _rows(asked.targets) == [[0, 3]]
+    assert asked.time.tolist() == [0]

@@ -2,10 +2,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from configs.errors import DataError
 from configs.schema import Split
-from pipelines.split import Cuts, cut_moments
+from pipelines.split import Cut, cut_log
 from tests.pipelines.baselines.worlds import events
 
 DAY = 86_400
@@ -15,26 +16,33 @@ def _log(times):
     return events([(0, 0, time) for time in times])
 
 
+def _cuts(split, times):
+    return cut_log(split, _log(times))
+
+
+def _moments(cuts):
+    return [cut.moment for cut in (cuts.validation, cuts.ranker, cuts.test, cuts.end)]
+
+
 def test_quantiles_of_the_events_times():
-    cuts = cut_moments(Split(validation=0.5, ranker=0.75, test=0.875), _log(range(100, 901)))
-    assert cuts == Cuts(validation=500, ranker=700, test=800, end=901)
+    assert _moments(_cuts(Split(validation=0.5, ranker=0.75, test=0.875), range(100, 901))) == [500, 700, 800, 901]
 
 
 def test_quantiles_count_events_and_not_time():
     times = [0, 1, 2, 3, 1000, 1001, 1002, 2000, 3000]
-    assert cut_moments(Split(validation=0.5, ranker=0.75, test=0.875), _log(times)).validation == 1000
+    assert _cuts(Split(validation=0.5, ranker=0.75, test=0.875), times).validation.moment == 1000
 
 
 def test_iso_dates_are_utc_and_may_stand_beside_quantiles():
     split = Split(validation="1970-01-03", ranker="1970-01-04T12:00:00", test=0.9)
-    cuts = cut_moments(split, _log(range(0, 10 * DAY, DAY // 4)))
-    assert (cuts.validation, cuts.ranker) == (2 * DAY, 3 * DAY + DAY // 2)
-    assert cuts.end == 10 * DAY - DAY // 4 + 1
+    moments = _moments(_cuts(split, range(0, 10 * DAY, DAY // 4)))
+    assert moments[:2] == [2 * DAY, 3 * DAY + DAY // 2]
+    assert moments[3] == 10 * DAY - DAY // 4 + 1
 
 
 def test_a_date_may_name_its_zone():
     split = Split(validation="1970-01-03T02:00:00+02:00", ranker=0.8, test=0.9)
-    assert cut_moments(split, _log(range(0, 10 * DAY, DAY // 4))).validation == 2 * DAY
+    assert _cuts(split, range(0, 10 * DAY, DAY // 4)).validation.moment == 2 * DAY
 
 
 @pytest.mark.parametrize(
@@ -48,16 +56,67 @@ def test_a_date_may_name_its_zone():
 )
 def test_an_empty_window_is_refused_by_name(split, window):
     with pytest.raises(DataError, match=f"the {window} window .* holds none of the 40 events; expected at least one"):
-        cut_moments(Split(**split), _log(range(0, 10 * DAY, DAY // 4)))
+        _cuts(Split(**split), range(0, 10 * DAY, DAY // 4))
 
 
 def test_a_log_of_one_moment_cannot_be_split():
     with pytest.raises(DataError, match="train window"):
-        cut_moments(Split(), _log([7] * 5))
+        _cuts(Split(), [7] * 5)
 
 
 def test_no_event_is_in_two_windows_or_in_none():
     log = _log(np.sort(np.random.default_rng(0).integers(0, 50, 300)).tolist())  # many share a moment
-    cuts = cut_moments(Split(), log)
-    edges = [0, cuts.validation, cuts.ranker, cuts.test, cuts.end]
-    assert sum(len(log.between(a, b)) for a, b in pairwise(edges)) == 300
+    cuts = cut_log(Split(), log)
+    edges = [Cut(0, 0), cuts.validation, cuts.ranker, cuts.test, cuts.end]
+    parts = [cuts.between(log, a, b) for a, b in pairwise(edges)]
+    assert [len(part) for part in parts] == np.bincount(cuts.window).tolist()
+    assert sum(map(len, parts)) == 300
+    assert len(cuts.past(log, cuts.test)) == sum(map(len, parts[:3]))
+
+
+def test_leave_last_out_holds_out_the_last_three_of_each_query_and_never_its_first():
+    rows = [
+        (0, 0, 1),
+        (1, 0, 2),
+        (0, 1, 3),
+        (2, 0, 4),
+        (0, 2, 5),
+        (1, 1, 6),
+        (0, 3, 7),
+        (0, 4, 8),
+        (3, 0, 9),
+        (3, 1, 9),
+        (3, 2, 9),
+    ]
+    log = events(rows)
+    cuts = cut_log(Split(protocol="leave_last_out"), log)
+    by_query = {query: cuts.window[log.query == query].tolist() for query in range(4)}
+    assert by_query == {0: [0, 0, 1, 2, 3], 1: [0, 3], 2: [0], 3: [0, 2, 3]}
+    assert {cut.moment for cut in (cuts.validation, cuts.ranker, cuts.test, cuts.end)} == {10}
+    assert cuts.past(log, cuts.test).item.tolist() == [0, 0, 1, 0, 2, 3, 0, 1]
+    assert cuts.between(log, cuts.test, cuts.end).time.tolist() == [6, 8, 9]
+    assert cuts.between(log, cuts.validation, cuts.ranker).time.tolist() == [5]
+
+
+def test_random_deals_events_by_share_whatever_their_time():
+    log = _log(range(20_000))
+    cuts = cut_log(Split(protocol="random", validation=0.5, ranker=0.6, test=0.9), log, seed=1)
+    np.testing.assert_allclose(np.bincount(cuts.window) / len(log), [0.5, 0.1, 0.3, 0.1], atol=0.01)
+    assert abs(np.corrcoef(cuts.window, log.time)[0, 1]) < 0.03
+    assert (np.diff(cuts.past(log, cuts.test).time) > 0).all()
+    assert (cuts.window == cut_log(Split(protocol="random", validation=0.5, ranker=0.6, test=0.9), log, 1).window).all()
+    assert (cuts.window != cut_log(Split(protocol="random", validation=0.5, ranker=0.6, test=0.9), log, 2).window).any()
+
+
+def test_a_window_that_no_query_reaches_is_refused():
+    with pytest.raises(
+        DataError, match="the validation window of protocol 'leave_last_out' holds none of the 4 events"
+    ):
+        cut_log(Split(protocol="leave_last_out"), events([(0, 0, 1), (0, 1, 2), (0, 2, 3), (1, 0, 4)]))
+
+
+@pytest.mark.parametrize("protocol", ["leave_last_out", "random"])
+@pytest.mark.parametrize("change", [{"horizon": "7d"}, {"test": "2024-01-01"}])
+def test_dates_and_horizons_need_a_split_by_time(protocol, change):
+    with pytest.raises(ValidationError, match=r"protocol"):
+        Split(protocol=protocol, **change)

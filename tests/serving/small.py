@@ -226,14 +226,14 @@ def batch_of(config: Config, fitted: Statistics, inputs: Arrays) -> dict[str, tf
     return batch
 
 
-def build_popularity() -> PopularityRecommender:
+def build_popularity(seen_items: str = "filter") -> PopularityRecommender:
     """Popularity by country, "at" to "ch"; the scores of each are some order of the catalogue."""
-    config = parse(CONFIG)
-    items, queries, events = tables(np.random.default_rng(0))
-    fitted = {}
-    for table, columns in (("items", items), ("queries", queries), ("events", events)):
-        fitted |= statistics(config.on(table), columns)
-    return PopularityRecommender(config, IDS, popularity_scores(), COUNTRIES)
+    return PopularityRecommender(seeing(seen_items), IDS, popularity_scores(), COUNTRIES)
+
+
+def seeing(seen_items: str) -> Config:
+    """The config with another `data.seen_items`."""
+    return parse(CONFIG | {"data": CONFIG["data"] | {"seen_items": seen_items}})
 
 
 def popularity_scores() -> np.ndarray:

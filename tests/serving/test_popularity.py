@@ -98,3 +98,11 @@ def test_overall_popularity_alone(exact, segment):
     module = PopularityRecommender(config, IDS, small.popularity_scores()[-1:], [])
     found = lists(dataclasses.replace(exact, module=module).call("recommend", inputs_of([[], ["i20"]])))
     assert found == [expected("", 10, set()), expected("", 10, {"i20"})]
+
+
+def test_what_was_taken_is_listed_again_where_the_config_keeps_it(exact):
+    kept = dataclasses.replace(exact, module=small.build_popularity("keep"))
+    best = expected("at", 5, set())
+    inputs = inputs_of([best[:2]], exclude=[best[2:3]], country=strings(["at"]))
+    found = lists(kept.call("recommend", inputs))[0]
+    assert found[:4] == [*best[:2], *best[3:5]]

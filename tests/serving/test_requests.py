@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.requests import RequestReader
-from tests.serving.small import IDS, LENGTH, Arrays, batch_of, inputs_of, strings
+from tests.serving.small import IDS, LENGTH, Arrays, batch_of, inputs_of, seeing, strings
 from towers.backend import tf
 
 
@@ -123,3 +123,10 @@ def test_an_empty_batch(reader):
     found = read(reader, {name: value[:0] for name, value in inputs_of([["i20"]]).items()})
     assert found["item"].shape == (0, LENGTH)
     assert found["seen"].shape[0] == 0
+
+
+def test_a_history_is_read_but_not_refused_where_seen_items_are_kept(exact):
+    reader = RequestReader(seeing("keep"), exact.fitted, IDS)
+    found = read(reader, inputs_of([["i20", "i21"]], exclude=[["i22"]]))
+    assert found["mask"].sum() == 2
+    assert [IDS[row] for row in found["seen"][0]] == ["i22"]
