@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.diagnose.feedback import feedback
+from tests.pipelines.diagnose.worlds import observed
+
+
+def test_kinds_pairs_and_density() -> None:
+    found = feedback(observed([0, 0, 0, 1], [0, 0, 1, 3], [1, 2, 3, 4], kinds=["a", "b", "b", "b"]))
+    assert [(kind.name, kind.events, kind.weight) for kind in found.kinds] == [("b", 3, 1.0), ("a", 1, 1.0)]
+    assert (found.pairs, found.density, found.per_query) == (3, 3 / 8, 1.5)
+    assert found.ratings is None
+    assert found.meaning == "took it"
+
+
+def test_ratings_by_hand() -> None:
+    """Four ratings, one event without: the means of q0 (1, 2) and q1 (4, 5) are 1.5 and 4.5.
+
+    Total variance 10 / 3 with 3 degrees of freedom, within 1 / 2 with 2: epsilon squared is 1 - .5 / (10 / 3) = .85.
+    """
+    found = feedback(observed([0, 0, 0, 1, 1], [0, 1, 2, 0, 1], [1, 2, 3, 4, 5], ratings=[1, np.nan, 2, 4, 5])).ratings
+    assert found is not None
+    assert (found.present, found.mean) == (0.8, 3.0)
+    assert found.deviation == pytest.approx(np.sqrt(10 / 4))
+    assert (found.values, found.counts, found.binned) == ((1.0, 2.0, 4.0, 5.0), (1, 1, 1, 1), False)
+    assert found.between_queries == pytest.approx(0.85)
+
+
+def test_chance_is_not_a_difference_between_queries() -> None:
+    rng = np.random.default_rng(0)
+    query = np.repeat(np.arange(400), 5)
+    found = feedback(observed(query, np.arange(2_000) % 50, np.arange(2_000), ratings=rng.normal(3, 1, 2_000))).ratings
+    assert found is not None
+    assert found.between_queries == pytest.approx(0, abs=0.04)  # 20% of the raw variance lies between means of five
+    assert found.binned
+    assert sum(found.counts) == 2_000
+
+
+def test_a_rating_column_without_ratings_is_implicit() -> None:
+    assert feedback(observed([0, 1], [0, 1], [1, 2], ratings=[np.nan, np.nan])).ratings is None

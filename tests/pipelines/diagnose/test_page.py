@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pipelines.diagnose import Diagnosis, diagnose, fragment, page, plots, print_diagnosis, write_diagnosis
+from tests.pipelines.diagnose.worlds import DAY, START, observed
+
+HOSTILE = '<script>alert("x")</script> \x1b[2J $a_b$'
+_VOID = {"meta", "link", "br"}
+
+
+class _Reader(HTMLParser):
+    """Checks that tags nest, and collects tags, ids and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.ids, self.text = [], [], [], ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attributes) -> None:
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def found() -> Diagnosis:
+    """A log with everything there is to show, and names that mean harm."""
+    rng = np.random.default_rng(0)
+    events, items, queries = 8_000, 200, 600
+    query = rng.integers(0, queries, events)
+    item = query % 4 + 4 * np.minimum(rng.geometric(0.05, events) - 1, 49)
+    time = START + rng.integers(0, 60 * DAY, events)
+    features = (
+        {"name": "side", "table": "queries", "kind": "category"},
+        {"name": "sold", "table": "items", "kind": "number"},
+        {"name": "sent", "table": "events", "kind": "number"},
+    )
+    return diagnose(
+        observed(
+            query,
+            item,
+            time,
+            items={"sold": np.bincount(item, minlength=items).astype(float)},
+            queries={"side": np.where(np.arange(queries) % 4 > 1, HOSTILE, "plain").astype(object)},
+            context={"sent": time + 2.0 * DAY},
+            features=features,
+            kinds=np.where(rng.random(events) < 0.2, HOSTILE, "view"),
+            ratings=rng.integers(1, 6, events),
+            data={"segment": "side"},
+        )
+    )
+
+
+def test_the_page_is_well_formed_and_loads_nothing(found: Diagnosis) -> None:
+    html = page(found, "twinspire run runs/w-1")
+    read = _Reader(html)
+    assert read.open == []
+    assert len(read.ids) == len(set(read.ids))
+    assert "script" not in read.tags
+    assert '<script>alert("x")</script>' in read.text
+    assert not re.search(r"(https?:)?//[a-z]", html)
+    assert "twinspire run runs/w-1" in read.text
+    assert "#0102" not in html  # every colour is the page's own
+    assert page(found, "twinspire run runs/w-1") == html
+
+
+def test_every_plot_is_shown(found: Diagnosis) -> None:
+    drawn = plots(found)
+    assert set(drawn) == {"ratings", "lengths", "newcomers", "contest", "drift", "concentration", "days", "hours"}
+    assert _Reader(str(fragment(found))).tags.count("svg") == len(drawn)
+
+
+def test_what_has_no_numbers_has_no_plot() -> None:
+    small = diagnose(observed([0, 0, 1], [0, 1, 1], [1, 2, 3], clock=False))
+    assert set(plots(small)) == {"concentration"}
+    assert _Reader(page(small, "twinspire run x")).open == []
+
+
+def test_the_text_fits_a_hundred_columns_and_holds_no_control_characters(found: Diagnosis) -> None:
+    console = Console(file=io.StringIO(), width=160, color_system=None)
+    print_diagnosis(found, console)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 100
+    assert "\x1b" not in text
+    assert "What it argues for: collaborative" in text
+    assert re.search(r"set +feature sold \(items\): check it", text)
+    assert re.search(r"! +`sent` \(events\) reads as times, and 100.00% of 8,000", text)
+
+
+def test_the_json_has_every_number(found: Diagnosis, tmp_path: Path) -> None:
+    written = write_diagnosis(found, tmp_path / "new", "twinspire run x")
+    assert written == tmp_path / "new" / "diagnosis.html"
+    values = json.loads((tmp_path / "new" / "diagnosis.json").read_text())
+    assert values["tastes"]["right"]["mean"] == found.tastes.right.mean
+    assert values["feedback"]["ratings"]["counts"] == list(found.feedback.ratings.counts)
+    assert values["popularity"]["drift"]["half"] is None  # NaN, which JSON lacks
+    assert [column["name"] for column in values["leaks"]["columns"]] == ["sent", "side", "sold"]
+
+
+_MEASURE = """<script>onload = () => {
+  const wide = [...document.querySelectorAll("main *")].filter(one => !one.closest(".scroll, pre, svg")
+    && one.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
+  const flat = [...document.querySelectorAll("svg")].filter(one => one.getBoundingClientRect().height < 60);
+  document.title = "measured " + JSON.stringify({wide: wide.map(one => one.outerHTML.slice(0, 80)), flat: flat.length,
+    figures: document.querySelectorAll("svg").length, scroll: document.documentElement.scrollWidth - innerWidth});
+}</script>"""
+
+
+@pytest.mark.parametrize("width", [500, 1_100])
+def test_in_a_browser_nothing_overflows_and_no_figure_is_missing(found: Diagnosis, tmp_path: Path, width: int) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs chromium")
+    file = tmp_path / "page.html"
+    file.write_text(page(found, "twinspire run runs/w-1").replace("</body>", f"{_MEASURE}</body>"), encoding="utf-8")
+    quiet = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+    quiet += (
+        "--disable-background-networking",
+        "--disable-component-update",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    )
+    called = subprocess.run(
+        [browser, *quiet, f"--window-size={width},3000", "--dump-dom", file.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    measured = json.loads(re.search(r"<title>measured (.*?)</title>", called.stdout, re.DOTALL)[1].replace("&lt;", "<"))
+    assert measured["wide"] == []
+    assert measured["scroll"] <= 0
+    assert (measured["flat"], measured["figures"]) == (0, 8)
