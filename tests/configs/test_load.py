@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from configs import schema
+from configs.data import Data, EventTable, ItemTable, QueryTable
 from configs.errors import ConfigError
+from configs.features import (
+    CategoryFeature,
+    IdFeature,
+    MultiCategoryFeature,
+    NumberFeature,
+    TextFeature,
+    TimeFeature,
+    VectorFeature,
+)
 from configs.load import builtin, fingerprint, load, parse
 
 SHIPPED = sorted(path.stem for path in Path(builtin("demo")).parent.glob("*.toml"))
@@ -43,15 +52,15 @@ def test_shipped_configs_parse(name: str) -> None:
 
 def test_the_template_shows_every_key_of_data_and_features() -> None:
     text = builtin("own-data").read_text(encoding="utf-8")
-    sections: list[type[BaseModel]] = [schema.EventTable, schema.ItemTable, schema.QueryTable, schema.Data]
+    sections: list[type[BaseModel]] = [EventTable, ItemTable, QueryTable, Data]
     features: list[type[BaseModel]] = [
-        schema.IdFeature,
-        schema.CategoryFeature,
-        schema.MultiCategoryFeature,
-        schema.NumberFeature,
-        schema.TextFeature,
-        schema.TimeFeature,
-        schema.VectorFeature,
+        IdFeature,
+        CategoryFeature,
+        MultiCategoryFeature,
+        NumberFeature,
+        TextFeature,
+        TimeFeature,
+        VectorFeature,
     ]
     keys = {key for section in (*sections, *features) for key in section.model_fields}
     missing = {key for key in keys - {"simulated_events"} if f"{key} = " not in text and f"data.{key}" not in text}

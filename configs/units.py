@@ -1,0 +1,49 @@
+"""What config values are made of: durations, cuts, counts, and the frozen section that holds them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timezone
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def duration(text: str | int) -> int:
+    """Length of a window on the time axis: "7d", "12h", "30m" in seconds, or a bare number of order steps.
+
+    >>> duration("7d")
+    604800
+    """
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"(\d+)([smhdw])", text)
+    if not match:
+        raise ValueError(f'{text!r} is not a duration; expected e.g. "7d", "12h", "30m"')
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _valid_duration(value: str | int) -> str | int:
+    if duration(value) <= 0:
+        raise ValueError(f"{value!r} is not a positive duration")
+    return value
+
+
+Duration = Annotated[str | int, AfterValidator(_valid_duration)]
+# a TOML date without quotes is as good as one with them
+Cut = Annotated[float | str, BeforeValidator(lambda cut: cut.isoformat() if isinstance(cut, date) else cut)]
+Count = Annotated[int, Field(gt=0)]
+
+
+def moment(cut: str) -> int:
+    """Unix seconds of an ISO date (UTC unless it names a zone)."""
+    parsed = datetime.fromisoformat(cut)
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp())
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
