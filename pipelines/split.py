@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.errors import DataError
-from configs.schema import Split, moment
+from configs.stages import Split
+from configs.units import moment
 from pipelines.tables import Interactions
 
 WINDOWS = ("train", "validation", "ranker", "test")
