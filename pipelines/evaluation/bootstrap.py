@@ -63,7 +63,7 @@ def intervals(
     present = ~np.isnan(values)
     sums, weights = _clustered(np.where(present, values, 0.0), cluster), _clustered(present, cluster)
     shared = weights[:1] if (weights == weights[:1]).all() else weights  # the usual case: nothing is missing
-    drawn = _resampled_sums(np.concatenate([sums, shared]), samples, seed)
+    drawn = resampled_sums(np.concatenate([sums, shared]), samples, seed)
     with np.errstate(invalid="ignore"):  # 0 / 0: a resample without a value, or a row without any
         means, resampled = sums.sum(axis=1) / weights.sum(axis=1), drawn[: len(sums)] / drawn[len(sums) :]
     return [_bounds(*row, level) for row in zip(means, resampled, (weights > 0).sum(axis=1), strict=True)]
@@ -115,7 +115,7 @@ def paired_lift(
     a, b = (_finite(side) for side in _paired(a, b))
     # Summed as differences, so that rounding never makes a lift of two equal sides.
     gain, base = _clustered(np.stack([a - b, b]), cluster)
-    resampled = _ratio(*_resampled_sums(np.stack([gain, base]), samples, seed))
+    resampled = _ratio(*resampled_sums(np.stack([gain, base]), samples, seed))
     return _bounds(_ratio(gain.sum(), base.sum()) if len(b) else np.nan, resampled, len(base), level)
 
 
@@ -149,7 +149,7 @@ def _clustered(values: np.ndarray, cluster: np.ndarray | None) -> np.ndarray:
     return np.add.reduceat(values[:, order], first, axis=1, dtype=np.float64)
 
 
-def _resampled_sums(values: np.ndarray, samples: int, seed: int) -> np.ndarray:
+def resampled_sums(values: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """Sums of every row of `values` [m, n] under the same `samples` resamples of columns, [m, samples].
 
     A resample is held as how often it drew each column, so that one product serves all rows. The draws are

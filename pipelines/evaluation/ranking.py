@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from pipelines.evaluation.dot_product import DotProduct, DotProductSearch
+from pipelines.evaluation.top_k import top_k
 from pipelines.tables import Candidates, Requests
+
+__all__ = ["DotProduct", "Scorer", "rank", "rank_sampled", "rank_targets", "top_k"]
 
 Scorer = Callable[[Requests], np.ndarray]
 """A block of b requests in, the scores of all N items out, float32 [b, N]; -inf: never recommend it."""
+_Search = Callable[[np.ndarray, Requests], tuple[np.ndarray, np.ndarray]]
+_CELLS = 1 << 20  # scores that a thread works on at a time: they should fit the processor's cache
+_VECTORS = 1 << 10  # and vectors of requests that it searches for
 
 
 def rank(
@@ -25,63 +34,135 @@ def rank(
 
     eligible: bool [N], the items that may be recommended. With `filter_seen`, the items of a request's own
     history are left out. Of equal scores the lower item row comes first, so the result depends on the scores
-    alone. A list with fewer than k admissible items ends in item -1 with score -inf. About 20 * block * N
-    bytes are held at a time. Raises ValueError for k < 1, and for scores that are NaN or not of shape [b, N].
+    alone. A list with fewer than k admissible items ends in item -1 with score -inf. Raises ValueError for k < 1,
+    and for scores that are NaN or not of shape [b, N].
+
+    Besides what the scorer takes, about 4 * block * N bytes are held at a time and, for each processor, 20 MB. For a
+    `DotProduct` over many items it is 7 bytes for each number in their vectors and, for each processor, 100 MB.
     """
-    if k < 1:
-        raise ValueError(f"k: got {k}, expected at least 1")
+    _at_least_one(k)
+    if isinstance(scorer, DotProduct) and DotProductSearch.pays(eligible, k):
+        search = DotProductSearch(scorer.items, eligible, filter_seen)
+        return _searched(scorer, search.best, requests, k, source)
+    ceiling = np.where(eligible, np.inf, -np.inf).astype(np.float32)
+
+    def best(scores: np.ndarray, part: Requests) -> tuple[np.ndarray, np.ndarray]:
+        admitted = np.minimum(_numbers(scores), ceiling).astype(np.float32, copy=False)  # a copy: it may be read-only
+        if filter_seen:
+            admitted[part.history.rows, part.history.values] = -np.inf
+        return top_k(admitted, min(k, len(eligible)))
+
+    return _gathered(lambda part: _all_items(scorer(part), part, eligible), best, requests, k, block, source)
+
+
+def rank_targets(
+    scorer: Scorer,
+    requests: Requests,
+    k: int,
+    eligible: np.ndarray,
+    filter_seen: bool = True,
+    block: int = 512,
+    source: str = "exact",
+) -> Candidates:
+    """The lists of `rank` as far as the requests' targets are in them, which is all that metrics of hits look at.
+
+    Other places may be empty (item -1, score -inf). Where the scorer is a `DotProduct` over many items and no request
+    has more than one target, no list is made: what is before the target is counted, and no further than k.
+    """
+    _at_least_one(k)
+    one = requests.targets.lengths.max(initial=0) <= 1
+    if isinstance(scorer, DotProduct) and one and DotProductSearch.pays(eligible, k):
+        search = DotProductSearch(scorer.items, eligible, filter_seen)
+        return _searched(scorer, search.places, requests, k, source)
+    return rank(scorer, requests, k, eligible, filter_seen, block, source)
+
+
+def rank_sampled(
+    scorer: Scorer,
+    requests: Requests,
+    k: int,
+    eligible: np.ndarray,
+    negatives: int,
+    seed: int,
+    block: int = 512,
+    source: str = "sampled",
+) -> Candidates:
+    """The k best of each request's own targets and `negatives` other items, drawn for it with equal chances.
+
+    Drawn are items that are eligible (bool [N]), not in the request's history and not its targets, all of them where
+    they are fewer than `negatives`. The draw depends on the seed and the requests' order, not on scores or `block`, so
+    that contenders meet the same items. Errors, ties and short lists: as in `rank`; about 15 * block * N bytes.
+
+    Only to reproduce published figures, never to decide: metrics on samples are inconsistent with those on the whole
+    catalogue and can order two recommenders the other way round (Krichene and Rendle, KDD 2020).
+    """
+    _at_least_one(k)
+    if negatives < 1:
+        raise ValueError(f"negatives: got {negatives}, expected at least 1")
+    chance = np.random.default_rng(seed)
+
+    def some(part: Requests) -> np.ndarray:
+        scores = _numbers(_all_items(scorer(part), part, eligible))
+        lots = chance.random(scores.shape, np.float32)
+        for out in (part.history, part.targets):
+            lots[out.rows, out.values] = -np.inf
+        drawn, _ = top_k(np.where(eligible, lots, np.float32(-np.inf)), min(negatives, len(eligible)))
+        kept = np.zeros(scores.shape, bool)
+        row, place = np.nonzero(drawn >= 0)
+        kept[row, drawn[row, place]] = True
+        kept[part.targets.rows, part.targets.values] = True
+        return np.where(kept & eligible, scores, -np.inf).astype(np.float32, copy=False)
+
+    return _gathered(some, lambda scores, _: top_k(scores, min(k, len(eligible))), requests, k, block, source)
+
+
+def _searched(scorer: DotProduct, search: Callable[..., tuple], requests: Requests, k: int, source: str) -> Candidates:
+    block = 8 * _VECTORS * _processors()
+    return _gathered(scorer.queries, lambda q, part: search(q, part, k), requests, k, block, source, _VECTORS)
+
+
+def _gathered(
+    prepare: Callable[[Requests], np.ndarray],
+    search: _Search,
+    requests: Requests,
+    k: int,
+    block: int,
+    source: str,
+    rows: int | None = None,
+) -> Candidates:
+    """Lists found by `search` in threads, `rows` at a time of what `prepare` makes of each block in this thread."""
     items = np.full((len(requests), k), -1, np.int32)
     scores = np.full((len(requests), k), -np.inf, np.float32)
     start = 0
-    for part in requests.blocks(block):
-        rows = slice(start, start + len(part))
-        admitted = _admitted(scorer(part), part, eligible, filter_seen)
-        best, best_scores = top_k(admitted, min(k, len(eligible)))
-        items[rows, : best.shape[1]] = best
-        scores[rows, : best.shape[1]] = best_scores
-        start += len(part)
+    with ThreadPoolExecutor(_processors()) as threads:
+        for part in requests.blocks(block):
+            prepared = prepare(part)
+            size = rows or max(1, _CELLS // max(prepared.shape[1], 1))
+            tiles = [prepared[first : first + size] for first in range(0, len(part), size)]
+            for found, values in threads.map(search, tiles, part.blocks(size)):
+                here = slice(start, start + len(found)), slice(found.shape[1])
+                items[here], scores[here] = found, values
+                start += len(found)
     return Candidates(items, scores, source)
 
 
-def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and values of the k largest scores in each row, best first, ties to the lower column.
-
-    scores: float32 [b, N] without NaN, N >= k. Returns int32 [b, k] and float32 [b, k]; where a row has
-    fewer than k scores above -inf, the rest is -1 and -inf.
-    """
-    rows, width = scores.shape
-    if not k or not rows:
-        return np.zeros((rows, k), np.int32), np.zeros((rows, k), np.float32)
-    # Negated, because NumPy partitions near the front several times faster than near the back.
-    threshold = -np.partition(-scores, k - 1, axis=1)[:, k - 1, None]
-    chosen = scores >= threshold
-    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > k)
-    if len(crowded):
-        chosen[crowded] = _without_last_ties(scores[crowded], threshold[crowded], k)
-    columns = (np.flatnonzero(chosen) % width).reshape(rows, k)
-    values = np.take_along_axis(scores, columns, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    columns = np.take_along_axis(columns, order, axis=1)
-    values = np.take_along_axis(values, order, axis=1)
-    return np.where(values == -np.inf, -1, columns).astype(np.int32), values
+def _at_least_one(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k: got {k}, expected at least 1")
 
 
-def _without_last_ties(scores: np.ndarray, threshold: np.ndarray, k: int) -> np.ndarray:
-    """Exactly k columns of each row at or above its threshold, giving up the last of those level with it."""
-    above = scores > threshold
-    tied = scores == threshold
-    room = k - np.count_nonzero(above, axis=1, keepdims=True)
-    return above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room))
-
-
-def _admitted(scores: np.ndarray, requests: Requests, eligible: np.ndarray, filter_seen: bool) -> np.ndarray:
-    """A copy of `scores` (a scorer may return a view of its own state) with -inf for what is not admitted."""
+def _all_items(scores: np.ndarray, requests: Requests, eligible: np.ndarray) -> np.ndarray:
     expected = (len(requests), len(eligible))
     if scores.shape != expected:
         raise ValueError(f"scores: got shape {scores.shape}, expected {expected} (requests, items)")
+    return scores
+
+
+def _numbers(scores: np.ndarray) -> np.ndarray:
     if np.isnan(scores).any():
         raise ValueError("scores: got NaN, expected numbers (-inf for an item that must not be recommended)")
-    admitted = np.where(eligible, scores, np.float32(-np.inf)).astype(np.float32, copy=False)
-    if filter_seen:
-        admitted[requests.history.rows, requests.history.values] = -np.inf
-    return admitted
+    return scores
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))

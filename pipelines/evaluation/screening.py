@@ -1,0 +1,199 @@
+"""Which few of many items need exact scores: those that cheap scores, with a bound on their error, leave in doubt.
+
+An item whose cheap score lies further below another's than the errors of both allow scores less than it. So what is
+found is the same at any precision, and half the precision is twice the speed where bfloat16 is multiplied natively.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.evaluation.top_k import ordered, padded
+from pipelines.tables import Ragged
+from towers.backend import tf
+
+CHUNK = 8192  # items scored at a time: with a block of queries their scores should fit the processor's cache
+_PAIRS = 1 << 11  # exact scores at a time, for the same reason
+_MOST = 1 << 22  # contenders of a block of queries that are held at a time
+_SPARE = 1.5  # contenders asked for, in units of k, so that k and all within the error of the k-th are among them
+
+
+class Screen:
+    """M items in random order, scored in chunks of CHUNK as keys: integers in the order of the cheap scores.
+
+    Cheap scores are those of the items' differences from their mean. For a query this moves all scores alike, and
+    smaller numbers have smaller errors.
+    """
+
+    def __init__(self, items: np.ndarray, dtype: tf.DType | None = None) -> None:
+        """items: float32 [M, d], all finite; dtype: float32 or bfloat16, by default the faster on this machine."""
+        self.items = items
+        self.dtype = dtype or (tf.bfloat16 if _multiplies_bfloat16() else tf.float32)
+        self.starts = range(0, len(items), CHUNK)
+        bits = np.iinfo(f"i{self.dtype.size}")
+        self.lowest = bits.dtype.type(bits.min)
+        self._mean = items.mean(axis=0)
+        self._cheap: list[tf.Tensor] = []
+        self._longest = self._rounded = 0.0
+        for start in self.starts:
+            moved = items[start : start + CHUNK] - self._mean
+            self._cheap.append(self.lowered(moved))
+            values = tf.cast(self._cheap[-1], tf.float32).numpy()
+            self._longest = max(self._longest, _longest(values))
+            self._rounded = max(self._rounded, _longest(moved - values))
+        # Sums of d products in float32, in whatever order: the cheap one's and the exact one's (Higham, 2002, 3.1).
+        self._summed = 2.0**-23 * (items.shape[1] + 4) * (self._longest + _longest(items))
+
+    def lowered(self, vectors: np.ndarray) -> tf.Tensor:
+        """float32 vectors at the precision of the cheap scores."""
+        with tf.device("CPU"):  # a GPU may multiply float32 as TF32, whose error is larger
+            return tf.cast(tf.constant(vectors), self.dtype)
+
+    def keys(self, queries: tf.Tensor, chunk: int, barred: Ragged, positive: bool) -> np.ndarray:
+        """Keys of a chunk's n items for b lowered queries, int16 or int32 [b, n]; `lowest` at barred places.
+
+        With `positive` only keys above 0 are right, and the others not above it, which saves time.
+        """
+        with tf.device("CPU"):
+            product = tf.matmul(queries, self._cheap[chunk], transpose_b=True)
+        scores = np.asarray(product)  # its memory, where numpy() would copy
+        keys = scores.view(self.lowest.dtype) if positive else ordered(scores)
+        place = barred.values - self.starts[chunk]
+        inside = (place >= 0) & (place < keys.shape[1])
+        if inside.any():
+            keys = keys if keys.flags.writeable else keys.copy()
+            keys[barred.rows[inside], place[inside]] = self.lowest
+        return keys
+
+    def error(self, queries: np.ndarray) -> np.ndarray:
+        """How far a cheap score, before it is rounded to a key, may be from the exact one, float64 [b]."""
+        length, rounded = (
+            np.linalg.norm(vectors.astype(np.float64), axis=1)
+            for vectors in (queries, queries - tf.cast(self.lowered(queries), tf.float32).numpy())
+        )
+        # The last term is for subnormal numbers, which processors may take for zero.
+        return length * (self._rounded + self._summed) + rounded * self._longest + 1e-30
+
+    def shift(self, queries: np.ndarray) -> np.ndarray:
+        """By how much the cheap scores of each query are lower than the exact ones, float64 [b]."""
+        return queries.astype(np.float64) @ self._mean.astype(np.float64)
+
+    def key(self, scores: np.ndarray) -> np.ndarray:
+        """The key that scores round to. Rounding keeps the order: a score not below another has no lower key."""
+        return ordered(scores.astype(np.float32).astype(self.dtype.as_numpy_dtype))
+
+    def least(self, keys: np.ndarray) -> np.ndarray:
+        """A bound below all scores that round to each key, float64; -inf for `lowest`."""
+        score = ordered(keys).view(self.dtype.as_numpy_dtype).astype(np.float64)
+        unit = 2.0 ** -(8 if self.dtype == tf.bfloat16 else 24)
+        return np.where(keys == self.lowest, -np.inf, score - unit * np.abs(score))
+
+    def exact(self, queries: np.ndarray, row: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Exact scores of pairs of a query and an item, float32 [len(row)]: the same for a pair whatever the others."""
+        scores = np.empty(len(row), np.float32)
+        for start in range(0, len(row), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            vectors = queries.take(row[part], axis=0), self.items.take(place[part], axis=0)
+            np.einsum("ij,ij->i", *vectors, out=scores[part])
+        return scores
+
+
+def contenders(
+    screen: Screen, queries: np.ndarray, k: int, barred: Ragged, spare: float = _SPARE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row and place of all pairs that may be among a query's k best, ascending by row.
+
+    queries: float32 [b, d], all finite, b below 65,536; barred: places that are out of the question, by query.
+    """
+    lowered, floor, found, held = screen.lowered(queries), np.zeros(1), [], 0
+    for chunk, start in enumerate(screen.starts):
+        keys = screen.keys(lowered, chunk, barred, positive=floor.min() > 0)
+        if not chunk:
+            floor = _floor(keys, spare * k / len(screen.items), screen.lowest)
+        cell = np.flatnonzero(keys >= floor[:, None])
+        row, place = np.divmod(cell, keys.shape[1])
+        found.append((row.astype(np.uint16), place + start, keys.ravel()[cell]))  # 16 bits are sorted fastest
+        held += len(cell)
+        if held > _MOST and len(queries) > 1:
+            halves = np.split(np.arange(len(queries)), [len(queries) // 2])
+            return _merged(*((rows, contenders(screen, queries[rows], k, barred.take(rows), spare)) for rows in halves))
+    row, place, key = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.argsort(row, kind="stable")
+    row, place, key = row[order], place[order], key[order]
+    kth = np.partition(padded(row, key, len(queries), screen.lowest, k), -k, axis=1)[:, -k]
+    # k scores are at least the k-th's least less its error, and the key of as good an item may err as far below that.
+    cut = screen.key(screen.least(kth) - 2 * screen.error(queries))
+    certain = (floor == screen.lowest + 1) | ((kth > screen.lowest) & (cut >= floor))
+    kept = certain[row] & (key >= cut[row])
+    sure = np.arange(len(queries)), (row[kept], place[kept])
+    rest = np.flatnonzero(~certain)
+    if not len(rest):
+        return sure[1]
+    return _merged(sure, (rest, contenders(screen, queries[rest], k, barred.take(rest), 4 * spare)))
+
+
+def better(
+    screen: Screen, queries: np.ndarray, place: np.ndarray, precedence: np.ndarray, k: int, barred: Ragged
+) -> np.ndarray:
+    """How many items come before each query's own item, at `place` [b]; int64 [b], counted no further than k.
+
+    precedence: [M], lower comes first among level scores. A query is done as soon as k items are found, so that for
+    items far from the top only the first chunks are scored.
+    """
+    own = screen.exact(queries, np.arange(len(queries)), place)
+    cheap, error = own - screen.shift(queries), screen.error(queries)
+    doubtful, sure = screen.key(cheap - error), screen.key(cheap + error)
+    count, left = np.zeros(len(queries), np.int64), np.arange(len(queries))
+    for chunk, start in enumerate(screen.starts):
+        if not len(left):
+            break
+        keys = screen.keys(screen.lowered(queries[left]), chunk, barred.take(left), positive=doubtful[left].min() > 0)
+        if not chunk and keys.shape[1] >= k:
+            lost = np.partition(keys, -k, axis=1)[:, -k] > sure[left]
+            count[left[lost]] = k
+            keys, left = keys[~lost], left[~lost]
+        cell = np.flatnonzero(keys >= doubtful[left, None])
+        row, other = np.divmod(cell, keys.shape[1])
+        row, other, before = left[row], other + start, keys.ravel()[cell] > sure[left[row]]
+        unsure = np.flatnonzero(~before)
+        before[unsure] = _before(screen, queries, own, place, precedence, row[unsure], other[unsure])
+        count += np.bincount(row[before], minlength=len(queries))
+        left = left[count[left] < k]
+    return np.minimum(count, k)
+
+
+def _before(screen, queries, own, place, precedence, row, other):
+    scores, mine = screen.exact(queries, row, other), own[row]
+    return (scores > mine) | ((scores == mine) & (precedence[other] < precedence[place[row]]))
+
+
+def _floor(keys: np.ndarray, share: float, lowest: np.integer) -> np.ndarray:
+    """Keys that about `share` of all items reach, as judged by a sample of n of them: keys [b, n]."""
+    expected = share * keys.shape[1]
+    rank = int(np.ceil(expected + 4.5 * np.sqrt(expected)))
+    if rank >= keys.shape[1]:
+        return np.full(len(keys), lowest + 1)
+    return np.partition(keys, -rank, axis=1)[:, -rank]
+
+
+def _merged(*parts: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs found for several sets of rows, each with the rows that its numbers stand for."""
+    row = np.concatenate([rows[row] for rows, (row, _) in parts])
+    order = np.argsort(row, kind="stable")
+    return row[order], np.concatenate([place for _, (_, place) in parts])[order]
+
+
+def _longest(vectors: np.ndarray) -> float:
+    """A length that no vector exceeds, and the longest almost has."""
+    largest = float(np.abs(vectors).max()) or 1.0
+    unit = vectors / np.float32(largest)  # whose squares neither overflow nor vanish
+    return float(np.sqrt(np.einsum("ij,ij->i", unit, unit).max())) * largest * 1.001
+
+
+@cache
+def _multiplies_bfloat16() -> bool:
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
