@@ -105,8 +105,35 @@ _stage_command("baselines", "Fit and measure the baselines.", "train")
 _stage_command("train", "Fit the towers.", "index")
 _stage_command("index", "Build and tune the index.", "gate")
 _stage_command("gate", "Judge the candidates.", "rank")
-_stage_command("rank", "Fit the ranker and judge the list.", "export")
+_stage_command("rank", "Fit the ranker and judge the list.", "evaluate")
 _stage_command("export", "Write the bundle and replay it.", "publish")
+
+
+@app.command()
+def evaluate(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = None) -> None:
+    """Measure everything on the test requests: the whole leaderboard, slices, and where items are lost."""
+    from pipelines.run import run_until
+
+    work = _open(target, runs, override)
+    result = run_until(work, "evaluate", _progress())
+    _show(work.config, work.folder)
+    _lines(("evaluate", result), ("next", _command("report", work.folder)))
+
+
+@app.command()
+def diagnose(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = None) -> None:
+    """Say what the data is, whether it is sound, and which design it argues for."""
+    from pipelines.diagnose import diagnose as diagnose_data
+    from pipelines.diagnose import observe, print_diagnosis, write_diagnosis
+    from pipelines.run import run_until
+
+    work = _open(target, runs, override)
+    prepared = run_until(work, "prepare", _progress())
+    found = diagnose_data(observe(work.config, prepared))
+    following = _command("baselines" if found.advice.design == "popularity" else "run", work.folder)
+    page = write_diagnosis(found, work.folder / "diagnosis", following)
+    print_diagnosis(found, _console())
+    _lines(("diagnosis", page), ("next", following))
 
 
 @app.command()
@@ -139,6 +166,33 @@ def report(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = 
 
 
 @app.command()
+def compare(
+    targets: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Runs' folders, the first to beat.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write; default: in the first run's report.")] = None,
+) -> None:
+    """Compare runs with the first: paired differences, slices that got worse, and what was changed."""
+    from pipelines.compare import compare as compare_runs
+    from pipelines.compare import print_comparison, write_comparison
+
+    found = compare_runs(targets)
+    page = write_comparison(found, out or targets[0] / "report" / "compare.html")
+    print_comparison(found, _console())
+    _lines(("comparison", page), ("next", found.next_step))
+
+
+@app.command()
+def rolling(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = None) -> None:
+    """Replay the test window step by step: what staleness costs, and what each refresh buys."""
+    from pipelines.rolling import load_rolling, print_rolling
+    from pipelines.run import replay_run
+
+    work = _open(target, runs, override)
+    result = replay_run(work, _progress())
+    print_rolling(load_rolling(result), _console())
+    _lines(("rolling", result), ("next", _command("report", work.folder)))
+
+
+@app.command()
 def recommend(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or a model's folder of versions.")],
     user: Annotated[str | None, typer.Option(help="Whose features and history to use.")] = None,
@@ -160,10 +214,30 @@ def tensorboard(
     override: Override = None,
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 6006,
 ) -> None:
-    """Open TensorBoard on a run."""
+    """Open TensorBoard on a run, or on a search's folder."""
     from pipelines.board import open_board
+    from pipelines.run import open_run
 
-    open_board(_open(target, runs, override).results, port)
+    config, root = _config(target, runs, override)
+    open_board(target if target.is_dir() else open_run(config, root).folder, port)
+
+
+@app.command()
+def tune(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = None) -> None:
+    """Search for better settings of the towers on the validation window (needs optuna)."""
+    from rich.console import Console
+
+    from pipelines.tune import tune as search
+
+    outcome = search(*_config(target, runs, override), _progress())
+    from pipelines.tune.outcome import print_outcome
+
+    print_outcome(outcome, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
+    _lines(
+        ("TensorBoard", _command("tensorboard", outcome.folder)),
+        ("best config", outcome.toml),
+        ("next", _command("run", outcome.toml)),
+    )
 
 
 @app.command()
@@ -205,15 +279,18 @@ def _progress() -> Any:
 
 def _show(config: Any, folder: Path) -> None:
     """The summary of a run on standard output."""
-    from rich.console import Console
-
     from pipelines.report import print_summary, summarise
     from pipelines.stage import current_results
 
     results = current_results(folder)
-    # a pipe has no width of its own, and 80 columns would cut the table
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-    print_summary(summarise(config, results), console)
+    print_summary(summarise(config, results), _console())
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # a pipe has no width of its own, and 80 columns would cut the tables
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
 
 
 def _recommendations(bundle: Path, user: str | None, k: int, **request: Any) -> None:

@@ -1,7 +1,7 @@
 """The whole pipeline, one line a stage.
 
     tables -> validate -> split -> baselines -> towers -> item vectors -> index -> candidates -> GATE
-           -> ranker -> rerank -> bundle -> replay check -> publish -> report
+           -> ranker -> rerank -> evaluation -> bundle -> replay check -> publish -> report
 
 Every stage is a function (config, folders of earlier stages, folder to write); `pipelines.stage` keeps results by
 content hash. A failed gate skips publishing, never the report.
@@ -27,15 +27,17 @@ STAGES = {
     for stage in (
         #     name         work                                          after (inputs)         reads (config)
         Stage("prepare",   late("pipelines.prepare:stage"),              (),                    ("data", "features", "seed")),
-        Stage("baselines", late("pipelines.baselines.stage:baselines"),  ("prepare",),          ("split", "baselines", "gate.k", "gate.list_k")),
+        Stage("baselines", late("pipelines.baselines.stage:baselines"),  ("prepare",),          ("split", "baselines", "gate.k", "gate.list_k", "evaluation.depths")),
         Stage("train",     late("pipelines.train:train"),                ("prepare",),          ("split", "gate.k", "gate.list_k", "towers", "trend", "train"), resumes=True),
         Stage("index",     late("pipelines.index:index"),                ("prepare", "train"),  ("index",)),
-        Stage("gate",      late("pipelines.gate:gate"),                  _JUDGED[:-1],          ("gate",)),
+        Stage("gate",      late("pipelines.gate:gate"),                  _JUDGED[:-1],          ("gate", "evaluation.depths")),
         Stage("rank",      late("pipelines.rank:rank"),                  _JUDGED,               ("ranker", "rerank")),
+        Stage("evaluate",  late("pipelines.evaluate:evaluate"),          (*_JUDGED, "rank"),    ("evaluation",)),
         Stage("export",    late("pipelines.export:export"),              (*_JUDGED, "rank"),    _ALL),
     )
 }  # fmt: skip
 POPULARITY = Stage("export-popularity", late("pipelines.export:export_popularity"), ("prepare", "baselines"), _ALL)
+ROLLING = Stage("rolling", late("pipelines.rolling.stage:rolling"), ("prepare", "baselines", "train"), ("rolling",), resumes=True)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,16 @@ def run_until(work: Run, name: str, progress: Progress) -> Path:
     for needed in stage.after:
         work.do(STAGES[needed], progress)
     return work.do(stage, progress)
+
+
+def replay_run(work: Run, progress: Progress) -> Path:
+    """Replay the test window step by step, as production would have lived it."""
+    from pipelines.rolling.steps import check_protocol
+
+    check_protocol(work.config)  # before anything is fitted
+    for needed in ROLLING.after:
+        work.do(STAGES[needed], progress)
+    return work.do(ROLLING, progress)
 
 
 def publish_run(work: Run, policy: str, progress: Progress) -> tuple[Path | None, str]:

@@ -83,7 +83,7 @@ class Run:
     def do(self, stage: Stage, progress: Progress) -> Path:
         """The stage's result: found by its key, or made now. Raises what the stage's work raises."""
         result = self._store / f"{stage.name}-{self._key(stage)}"
-        with _locked(self._store / f"{result.name}.lock"):
+        with locked(self._store / f"{result.name}.lock"):
             if result.exists():
                 progress.cached(stage.name)
             else:
@@ -141,7 +141,7 @@ def config_of(folder: Path) -> Config:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock that dies with the process. Raises: StageError when another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

@@ -65,7 +65,7 @@ def save_verdicts(verdicts: Sequence[Verdict], path: Path) -> None:
 
 def load_verdicts(path: Path) -> list[Verdict]:
     """Read what `save_verdicts` wrote."""
-    return [Verdict(**{**verdict, **_numbers(verdict)}) for verdict in json.loads(path.read_text())]
+    return [from_json(verdict) for verdict in json.loads(path.read_text())]
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
@@ -76,8 +76,9 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _numbers(verdict: dict[str, Any]) -> dict[str, float]:
-    return {key: float(verdict[key]) for key in ("value", "low", "high", "floor")}
+def from_json(values: dict[str, Any]) -> Verdict:
+    """What `as_json` made of a verdict, read back."""
+    return Verdict(**{**values, **{key: float(values[key]) for key in ("value", "low", "high", "floor")}})
 
 
 def _verdict(gate: str, metric: str, name: str, found: Interval, floor: float, status: Status) -> Verdict:

@@ -8,10 +8,10 @@ from markupsafe import Markup, escape
 from pipelines.look import numbers
 
 
-def environment(package: str) -> Environment:
-    """Templates of `package`, which may include those of `pipelines.look`."""
+def environment(*packages: str) -> Environment:
+    """Templates of `packages`, which may include each other's and those of `pipelines.look`."""
     found = Environment(
-        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("pipelines.look", ".")]),
+        loader=ChoiceLoader([PackageLoader(package, ".") for package in (*packages, "pipelines.look")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+from markupsafe import Markup
 
 from configs.schema import Config
 from pipelines.files import write_whole
+from pipelines.look.plain import as_json
 from pipelines.report.page import write_page
 from pipelines.report.summary import Summary, summarise
 from pipelines.report.text import print_summary
 
-__all__ = ["Summary", "print_summary", "report", "summarise", "write_page", "write_summary"]
+__all__ = ["Summary", "print_summary", "report", "summarise", "write_page"]
 
 
 def report(config: Config, results: Mapping[str, Path], out: Path) -> Path:
@@ -25,19 +24,14 @@ def report(config: Config, results: Mapping[str, Path], out: Path) -> Path:
     """
     summary = summarise(config, results)
     out.mkdir(parents=True, exist_ok=True)
-    write_summary(summary, out / "summary.json")
-    write_page(summary, out / "report.html")
+    write_whole(out / "summary.json", as_json(summary))
+    write_page(summary, out / "report.html", _diagnosis(config, results))
     return out / "report.html"
 
 
-def write_summary(summary: Summary, path: Path) -> None:
-    """Write the summary as JSON; numbers that JSON lacks (NaN, infinite) become null."""
-    write_whole(path, json.dumps(_plain(asdict(summary)), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def _diagnosis(config: Config, results: Mapping[str, Path]) -> Markup | None:
+    """The data's diagnosis as a part of the page; None before there is data."""
+    from pipelines.diagnose import diagnose, observe
+    from pipelines.diagnose.page import fragment
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return fragment(diagnose(observe(config, results["prepare"]))) if "prepare" in results else None

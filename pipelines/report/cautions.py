@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.schema import Config
-from pipelines.report.contenders import Contenders
 from pipelines.report.data import DataPart
-from pipelines.report.parts import Ranking, Training, Tuning
+from pipelines.report.parts import Ranking, SearcherTuning, Training
+from pipelines.report.standings import Standings
 from pipelines.report.wording import number, percent
 from pipelines.verdicts import Verdict
 
@@ -26,22 +26,49 @@ class Caution:
     text: str
 
 
-def protocol_cautions(config: Config, data: DataPart | None) -> Iterator[Caution]:
-    """How the split and the data limit what the numbers mean."""
-    yield Caution(
+_PROTOCOLS = {
+    "global_time": Caution(
         "note",
         "The split is a global time split: everything judged lies after everything learned, for all queries alike. "
         "That is fair; numbers from leave-last-out or random splits are higher and cannot be compared.",
-    )
-    least = config.data.min_item_events
-    if least:
+    ),
+    "leave_last_out": Caution(
+        "warning",
+        "The split leaves each query's last events out, and so leaks across queries: what others did later is known "
+        "when an earlier event is to be predicted. It is there to repeat published numbers, which are higher than "
+        'what a live system reaches; decide on a run with split.protocol = "global_time".',
+    ),
+    "random": Caution(
+        "warning",
+        "The split is random, and so leaks the future of every query and of every item: later events explain earlier "
+        "ones. It is there to repeat published numbers and says nothing about a live system; decide on a run with "
+        'split.protocol = "global_time".',
+    ),
+}
+
+
+def protocol_cautions(config: Config, data: DataPart | None) -> Iterator[Caution]:
+    """How the split and the data limit what the numbers mean."""
+    yield _PROTOCOLS[config.split.protocol]
+    if config.evaluation.sampled_negatives:
         yield Caution(
             "warning",
-            f"data.min_item_events = {least} counts events over the whole log, test window included, so it looks "
-            "ahead: items that stay rare later are gone already. It is there to repeat published protocols; do not "
-            "quote these numbers as what a live system would do.",
+            f"Metrics marked sampled rank each target among {config.evaluation.sampled_negatives} drawn items. They "
+            "are higher than those of full ranking and can order contenders differently (Krichene and Rendle, 2020): "
+            "compare them with the published table that they repeat, and with nothing else.",
         )
-    if any(isinstance(cut, float) for cut in (config.split.validation, config.split.ranker, config.split.test)):
+    least = {name: getattr(config.data, name) for name in ("min_item_events", "min_query_events")}
+    set_to = " and ".join(f"data.{name} = {count}" for name, count in least.items() if count)
+    if set_to:
+        yield Caution(
+            "warning",
+            f"{set_to}: events are counted over the whole log, test window included, so this looks ahead: items or "
+            "queries that stay rare later are gone already. It is there to repeat published protocols; do not quote "
+            "these numbers as what a live system would do.",
+        )
+    if config.split.protocol == "global_time" and any(
+        isinstance(cut, float) for cut in (config.split.validation, config.split.ranker, config.split.test)
+    ):
         yield Caution(
             "note",
             "Cuts are quantiles of the events' times: windows hold a fixed share of the events, not a fixed span of "
@@ -60,12 +87,12 @@ def _judged_cautions(config: Config, data: DataPart) -> Iterator[Caution]:
     judged, test = data.judged, data.windows[-1]
     if judged is None:
         return
-    returning = config.split.requests == "returning"
+    returning = config.split.history == "cut"
     if judged.requests < _FEW:
         yield Caution(
             "warning", f"Only {judged.requests} requests could be judged; intervals are wide. Move split.test earlier."
         )
-    if config.data.events.time is not None and test.end - test.start < _WEEK:
+    if config.split.protocol == "global_time" and config.data.events.time and test.end - test.start < _WEEK:
         days = (test.end - test.start) / 86400
         yield Caution("warning", f"The test window spans {days:.1f} days, less than a week: it misses weekly rhythms.")
     if judged.unavailable and returning:
@@ -78,8 +105,8 @@ def _judged_cautions(config: Config, data: DataPart) -> Iterator[Caution]:
     if judged.new_queries and returning:
         yield Caution(
             "note",
-            f"{judged.new_queries:,} queries of the test window have no past and are not judged: "
-            "how well newcomers are served is not measured here.",
+            f"{judged.new_queries:,} queries of the test window have no past; baselines cannot tell them apart. They "
+            'are judged on their own, as the slice "newcomers", and are in no other number.',
         )
     for account in data.accounts:
         left = account.rows - account.kept
@@ -92,14 +119,14 @@ def _judged_cautions(config: Config, data: DataPart) -> Iterator[Caution]:
 
 
 def model_cautions(
-    table: Contenders | None,
+    board: Standings | None,
     verdicts: Sequence[Verdict],
     training: Training | None,
-    tuning: Tuning | None,
+    tuning: SearcherTuning | None,
     ranking: Ranking | None,
 ) -> Iterator[Caution]:
     """Where the run itself looks doubtful."""
-    if table is not None and table.best_baseline:
+    if board is not None and board.strongest:
         yield Caution(
             "note",
             "The best baseline is picked on the judged requests themselves, so a lucky one counts in full: "

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.dataset import Dataset
+from pipelines.split import Cut
 
 _PURPOSES = {
     "train": "the towers learn",
@@ -80,20 +81,22 @@ def data_part(folder: Path, dataset: Dataset | None) -> DataPart:
 
 
 def windows(dataset: Dataset) -> tuple[Window, ...]:
-    """The four windows of the global time split."""
+    """The four windows of the split; those that do not follow one another in time overlap."""
     cuts, clock = dataset.cuts, dataset.config.data.events.time is not None
-    edges = (int(dataset.log.time[0]), cuts.validation, cuts.ranker, cuts.test, cuts.end)
+    edges = (Cut(0, int(dataset.log.time[0])), cuts.validation, cuts.ranker, cuts.test, cuts.end)
     found = []
     for (name, purpose), start, end in zip(_PURPOSES.items(), edges[:-1], edges[1:], strict=True):
-        dates = (_date(start), _date(end - 1)) if clock else None
-        found.append(Window(name, purpose, start, end, len(dataset.log.between(start, end)), dates))
+        time = cuts.between(dataset.log, start, end).time
+        first, last = (int(time[0]), int(time[-1])) if not cuts.by_time else (start.moment, end.moment - 1)
+        dates = (_date(first), _date(last)) if clock else None
+        found.append(Window(name, purpose, first, last + 1, len(time), dates))
     return tuple(found)
 
 
 def judged(dataset: Dataset) -> Judged:
     """Count what the test window asks for, in the same way as the requests are made."""
     cuts, items = dataset.cuts, np.int64(dataset.n_items)
-    past, later = dataset.log.before(cuts.test), dataset.log.between(cuts.test, cuts.end)
+    past, later = dataset.past(cuts.test), cuts.between(dataset.log, cuts.test, cuts.end)
     known = np.bincount(past.query, minlength=dataset.n_queries) > 0
     pairs = np.setdiff1d(later.query * items + later.item, past.query * items + past.item)
     pairs = pairs[known[pairs // items]]

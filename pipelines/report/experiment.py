@@ -1,48 +1,60 @@
-"""What an A/B test could see: the smallest detectable effect for the traffic that the log shows.
+"""What an A/B test could see: the smallest effect that it could detect, at the variance and traffic of this log.
 
-Two proportions, two-sided 5%, 80% power, half of the queries in each arm, equal variances
-(Kohavi, Tang and Xu, 2020, ch. 17): effect = (z_97.5 + z_80) x sqrt(2 p (1 - p) / n), n queries an arm.
+Two means, two-sided 5%, 80% power, half of the queries in each arm, equal variances (Kohavi, Tang and Xu, 2020,
+ch. 17): effect = (z_97.5 + z_80) x sqrt(2 variance / n), n queries an arm. The unit is the query, as in the test
+itself: what one query does on several occasions is one value. Nothing here is computed from an offline lift: how
+large an effect is hoped for is a question of what it would be worth, which no log can answer.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 
+from configs.schema import Config
+from configs.units import duration
+from pipelines.dataset import Dataset
 from pipelines.evaluation.bootstrap import Interval
+from pipelines.evaluation.metrics import hits
 from pipelines.evaluation.results import Results
-from pipelines.report.contenders import difference
-from pipelines.tables import Interactions
+from pipelines.report.standings import difference
+from pipelines.tables import Candidates, Interactions
 
 WEEKS = (1, 2, 4)
+ASSUMPTIONS = "two-sided 5%, 80% power, half of the queries in each arm, one value for each query"
 _WEEK = 7 * 86400
 _Z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 
 
 @dataclass(frozen=True)
 class Detectable:
-    """Smallest effect that a test of some weeks can detect, on `queries` distinct queries in both arms."""
+    """Smallest effect that a test of some weeks can detect, on `queries` distinct queries in both arms.
+
+    rate: the stand-in's mean within so many weeks; absolute: the effect; relative: absolute / rate.
+    """
 
     weeks: int
     queries: int
+    rate: float
     absolute: float
     relative: float
 
     @property
     def possible(self) -> bool:
         """Whether the rate can rise by so much at all: no rate exceeds 1."""
-        return self.absolute * (1 + 1 / self.relative) <= 1
+        return self.rate + self.absolute <= 1
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A test of the final list against a rival, with the hit rate standing in for conversion.
+    """A test of the final list, with the hit rate standing in for the online metric.
 
-    detectable: one for each duration that the log can tell of; needed: queries an arm to detect the measured
-    difference, None where there is none to detect; problem: why (some of) it cannot be computed.
+    rate and rival_rate: over the whole test window, `difference` paired; detectable: one for each duration that the
+    log can tell of; window: days that the test window spans, None where windows do not follow one another in time;
+    problem: why (some of) it cannot be computed.
     """
 
     metric: str
@@ -51,37 +63,58 @@ class Experiment:
     rival_rate: float
     difference: Interval
     detectable: tuple[Detectable, ...]
-    needed: int | None
+    window: float | None
     problem: str | None
 
     @property
-    def weeks(self) -> int | None:
-        """The shortest duration in which the measured difference could be detected."""
-        return next((d.weeks for d in self.detectable if self.difference.mean >= d.absolute), None)
+    def hopeless(self) -> bool:
+        """Whether not even the longest test could detect the largest effect that there can be."""
+        return bool(self.detectable) and not self.detectable[-1].possible
 
 
-def experiment(ours: Results, rival: str, theirs: Results, list_k: int, log: Interactions | None) -> Experiment:
-    """Size a test; `log` is None for data without a clock, whose traffic has no rate."""
-    metric = f"hit_rate@{list_k}"
-    rate, gain = ours.mean(metric), difference(ours.metrics[metric], theirs.metrics[metric])
-    traffic = weekly_traffic(log) if log is not None else {}
-    problem = _problem(rate, log, traffic)
-    detectable: tuple[Detectable, ...] = ()
-    if 0 < rate < 1:
-        effects = [(weeks, n, detectable_effect(rate, n / 2)) for weeks, n in traffic.items()]
-        detectable = tuple(Detectable(weeks, n, effect, effect / rate) for weeks, n, effect in effects)
-    needed = needed_per_arm(rate, gain.mean) if gain.mean > 0 and 0 < rate < 1 else None
-    return Experiment(metric, rate, rival, theirs.mean(metric), gain, detectable, needed, problem)
+def experiment(dataset: Dataset, ours: Results, rival: str, theirs: Results) -> Experiment:
+    """What a test of `ours` (final lists of the test requests) could detect; `rival` is only compared with."""
+    k, clock, by_time = dataset.config.gate.list_k, dataset.config.data.events.time is not None, dataset.cuts.by_time
+    metric = f"hit_rate@{k}"
+    traffic = weekly_traffic(dataset.log) if clock else {}
+    found = [
+        (weeks, n, values) for weeks, n in traffic.items() if len(values := outcomes(dataset, ours.items[:, :k], weeks))
+    ]
+    detectable = tuple(
+        Detectable(weeks, n, rate, effect, effect / rate)
+        for weeks, n, values in found
+        for rate, effect in [(float(values.mean()), detectable_effect(float(values.var()), n / 2))]
+        if effect > 0
+    )
+    window = (dataset.cuts.end.moment - dataset.cuts.test.moment) / 86400 if clock and by_time else None
+    return Experiment(
+        metric,
+        ours.mean(metric),
+        rival,
+        theirs.mean(metric),
+        difference(ours.metrics[metric], theirs.metrics[metric]),
+        detectable,
+        window,
+        _problem(clock, traffic, detectable),
+    )
 
 
-def detectable_effect(rate: float, per_arm: float) -> float:
-    """Smallest absolute difference to a conversion rate that `per_arm` queries in each arm detect."""
-    return _Z * math.sqrt(2 * rate * (1 - rate) / per_arm)
+def outcomes(dataset: Dataset, items: np.ndarray, weeks: int) -> np.ndarray:
+    """Of each query that comes back within `weeks` of the test cut, whether it takes one of its listed items by then,
+    float [queries]. items: [R, k], the lists of the test requests, which are one for each query.
+
+    Where windows do not follow one another in time, all that a request asks for counts.
+    """
+    requests, listed = dataset.test_requests, items
+    if dataset.cuts.by_time:
+        within = replace(dataset, config=_within(dataset.config, weeks)).test_requests
+        listed, requests = items[np.searchsorted(requests.query, within.query)], within
+    return np.asarray(hits(Candidates(listed, listed, "list"), requests.targets, listed.shape[1]).any(axis=1), float)
 
 
-def needed_per_arm(rate: float, effect: float) -> int:
-    """Queries in each arm that detect an absolute difference of `effect`."""
-    return math.ceil(2 * rate * (1 - rate) * (_Z / effect) ** 2)
+def detectable_effect(variance: float, per_arm: float) -> float:
+    """Smallest absolute difference of two means that `per_arm` queries in each arm detect."""
+    return _Z * math.sqrt(2 * variance / per_arm)
 
 
 def weekly_traffic(log: Interactions) -> dict[int, int]:
@@ -95,10 +128,18 @@ def weekly_traffic(log: Interactions) -> dict[int, int]:
     return {weeks: len(np.unique(log.between(end - weeks * _WEEK, end).query)) for weeks in spans}
 
 
-def _problem(rate: float, log: Interactions | None, traffic: dict[int, int]) -> str | None:
-    if log is None:
+def _within(config: Config, weeks: int) -> Config:
+    """The config with targets of the first weeks only."""
+    horizon = weeks * _WEEK if config.split.horizon is None else min(weeks * _WEEK, duration(config.split.horizon))
+    return config.model_copy(update={"split": config.split.model_copy(update={"horizon": horizon})})
+
+
+def _problem(clock: bool, traffic: dict[int, int], detectable: tuple[Detectable, ...]) -> str | None:
+    if not clock:
         return "the data has an order but no clock, so its weekly traffic is not known"
-    if not 0 < rate < 1:
-        return f"the hit rate is {rate:.0f}, which says nothing about how much it varies"
     missing = [weeks for weeks in WEEKS if weeks not in traffic]
-    return f"the log is shorter than {missing[0]} full week{'s' * (missing[0] > 1)}" if missing else None
+    if missing:
+        return f"the log is shorter than {missing[0]} full week{'s' * (missing[0] > 1)}"
+    if len(detectable) < len(traffic):
+        return "all queries fare alike within some of these times, which says nothing about how much they vary"
+    return None

@@ -11,8 +11,9 @@ from typing import Any
 from configs.schema import Config
 from pipelines.evaluation.bootstrap import Interval
 from pipelines.evaluation.results import Results
-from pipelines.report.contenders import difference
 from pipelines.report.curves import Curve, curves
+from pipelines.report.standings import difference
+from pipelines.verdicts import Verdict, from_json
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Tuning:
+class SearcherTuning:
     """Settings tried, in order, each with its recall against exact search; the last one is used."""
 
     target: float
@@ -56,11 +57,12 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Replay:
-    """Share of ids in which the exported graph agrees with the offline lists."""
+    """Share of ids in which the exported graph agrees with the offline lists, and the checks of it."""
 
     requests: int
     python: float
     c_loader: float
+    verdicts: tuple[Verdict, ...]
 
 
 def training_part(config: Config, folder: Path) -> Training:
@@ -71,9 +73,9 @@ def training_part(config: Config, folder: Path) -> Training:
     return Training(fitted["best_epoch"], fitted["best_recall"], fitted["epochs"], config.train.max_epochs, kept)
 
 
-def tuning_part(config: Config, folder: Path) -> Tuning:
+def tuning_part(config: Config, folder: Path) -> SearcherTuning:
     """Read the index stage's folder."""
-    return Tuning(config.index.target_recall, tuple(_read(folder / "tuning.json")))
+    return SearcherTuning(config.index.target_recall, tuple(_read(folder / "tuning.json")))
 
 
 def ranking_part(config: Config, folder: Path, ours: Mapping[str, Results]) -> Ranking:
@@ -91,7 +93,9 @@ def ranking_part(config: Config, folder: Path, ours: Mapping[str, Results]) -> R
 def replay_part(folder: Path) -> Replay:
     """Read the export stage's folder."""
     found = _read(folder / "replay.json")
-    return Replay(int(found["requests"]), found["python"], found["c_loader"])
+    verdicts = map(from_json, _read(folder / "bundle" / "manifest.json")["verdicts"])
+    kept = tuple(verdict for verdict in verdicts if verdict.gate == "replay")
+    return Replay(int(found["requests"]), found["python"], found["c_loader"], kept)
 
 
 def _gain(results: Mapping[str, Results], name: str, over: str, metric: str) -> Interval | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,28 +15,36 @@ from configs.errors import DataError
 from configs.load import fingerprint
 from configs.schema import Config
 from configs.version import VERSION
+from pipelines.baselines.record import Tuning, load_tuning
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.evaluation.metrics import exposure
 from pipelines.evaluation.results import Results, load_results
 from pipelines.report.cautions import Caution, model_cautions, protocol_cautions
-from pipelines.report.contenders import OURS, Contenders, contenders
 from pipelines.report.data import DataPart, data_part
 from pipelines.report.decision import Decision, decide
+from pipelines.report.environment import Environment, environment
+from pipelines.report.evaluated import Evaluated, evaluated_part
+from pipelines.report.evidence import Evidence
 from pipelines.report.experiment import Experiment, experiment
 from pipelines.report.parts import (
     Ranking,
     Replay,
+    SearcherTuning,
     Training,
-    Tuning,
     ranking_part,
     replay_part,
     training_part,
     tuning_part,
 )
+from pipelines.report.regressions import of_gates, of_slices, small, too_few
+from pipelines.report.standings import OURS, Standings, standings
+from pipelines.rolling.results import Replay as Rolling
+from pipelines.rolling.results import load_rolling
 from pipelines.tables import Candidates
 from pipelines.verdicts import Verdict, load_verdicts
 
-STAGES = ("prepare", "baselines", "train", "index", "gate", "rank", "export")
+STAGES = ("prepare", "baselines", "train", "index", "gate", "rank", "evaluate", "export")
+OPTIONAL = ("rolling",)
 _MOST_SHOWN = 10
 
 
@@ -58,18 +65,21 @@ class Summary:
     run: str
     fingerprint: str
     version: str
-    python: str
+    environment: Environment
     config: dict[str, Any]
     missing: tuple[str, ...]
     data: DataPart | None
-    contenders: Contenders | None
+    board: Standings | None
+    baselines: Tuning | None
     popularity: str | None  # the one chosen on validation, which is what is published as a policy
     verdicts: tuple[Verdict, ...]
     exact: dict[str, float]  # exact search by the towers, by metric
     training: Training | None
-    tuning: Tuning | None
+    tuning: SearcherTuning | None
     ranking: Ranking | None
     replay: Replay | None
+    evaluated: Evaluated | None
+    rolling: Rolling | None
     most_shown: tuple[Shown, ...]
     experiment: Experiment | None
     decision: Decision
@@ -79,11 +89,11 @@ class Summary:
         """The verdicts of one gate."""
         return tuple(verdict for verdict in self.verdicts if verdict.gate == gate)
 
-    def by_metric(self, gate: str) -> tuple[tuple[str, tuple[Verdict, ...]], ...]:
-        """The verdicts of one gate, grouped by metric."""
-        found = self.of_gate(gate)
-        metrics = dict.fromkeys(verdict.metric for verdict in found)
-        return tuple((metric, tuple(v for v in found if v.metric == metric)) for metric in metrics)
+    @property
+    def headline(self) -> tuple[str, str]:
+        """The metric of the list, and that of the candidates."""
+        gate = self.config["gate"]
+        return f"ndcg@{gate['list_k']}", f"recall@{gate['k']}"
 
     @property
     def gates(self) -> tuple[str, ...]:
@@ -93,7 +103,7 @@ class Summary:
 
 def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
     """Read the folders of the finished stages (by name) and compare what they hold."""
-    there = {name: results[name] for name in STAGES if name in results}
+    there = {name: results[name] for name in (*STAGES, *OPTIONAL) if name in results}
     dataset, problem = _dataset(config, there)
     baselines = load_results(there["baselines"] / "results.npz") if "baselines" in there else {}
     gate = load_results(there["gate"] / "results.npz") if "gate" in there else {}
@@ -106,23 +116,38 @@ def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
     tuning = tuning_part(config, there["index"]) if "index" in there else None
     ranking = ranking_part(config, there["rank"], ours) if "rank" in there else None
     replay = replay_part(there["export"]) if "export" in there else None
-    table = test = None
+    verdicts += replay.verdicts if replay is not None else ()
+    found = evaluated_part(there["evaluate"]) if "evaluate" in there else None
+    board = test = None
     if dataset is not None and (baselines or ours):
-        table = contenders(config, baselines, ours, dataset.eligible(dataset.cuts.test))
-        test = _experiment(config, dataset, table, baselines, ours)
-    run = _run_folder(config, there)
+        board = standings(config, baselines, ours, dataset.eligible(dataset.cuts.test))
+        test = _experiment(dataset, board, baselines, ours)
+    run, missing = _run_folder(config, there), tuple(name for name in STAGES if name not in there)
+    evidence = Evidence(
+        config,
+        run,
+        missing,
+        board,
+        verdicts,
+        tuple(of_slices(found.slices, config.gate.floors.slice_lift) if found is not None else of_gates(verdicts)),
+        tuple(small(found.slices) if found is not None else too_few(verdicts)),
+        found.changes if found is not None else (),
+        test,
+        ranking,
+    )
     cautions = [Caution("warning", problem)] if problem else []
-    cautions += [*protocol_cautions(config, data), *model_cautions(table, verdicts, training, tuning, ranking)]
+    cautions += [*protocol_cautions(config, data), *model_cautions(board, verdicts, training, tuning, ranking)]
     return Summary(
         name=config.name,
         run=run,
         fingerprint=fingerprint(config),
         version=VERSION,
-        python=platform.python_version(),
+        environment=environment(there),
         config=config.model_dump(mode="json"),
-        missing=tuple(name for name in STAGES if name not in there),
+        missing=missing,
         data=data,
-        contenders=table,
+        board=board,
+        baselines=load_tuning(there["baselines"]) if "baselines" in there else None,
         popularity=_chosen(there),
         verdicts=verdicts,
         exact=_exact(config, gate),
@@ -130,9 +155,11 @@ def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
         tuning=tuning,
         ranking=ranking,
         replay=replay,
+        evaluated=found,
+        rolling=load_rolling(there["rolling"]) if "rolling" in there else None,
         most_shown=most_shown(dataset, ours["final list"]) if dataset is not None and "final list" in ours else (),
         experiment=test,
-        decision=decide(config, run, table, verdicts, test, ranking, replay),
+        decision=decide(evidence),
         cautions=tuple(sorted(cautions, key=lambda caution: caution.level != "warning")),
     )
 
@@ -160,17 +187,12 @@ def _dataset(config: Config, there: Mapping[str, Path]) -> tuple[Dataset | None,
 
 
 def _experiment(
-    config: Config,
-    dataset: Dataset,
-    table: Contenders,
-    baselines: Mapping[str, Results],
-    ours: Mapping[str, Results],
+    dataset: Dataset, board: Standings, baselines: Mapping[str, Results], ours: Mapping[str, Results]
 ) -> Experiment | None:
-    if "final list" not in ours or not table.best_baseline:
+    if "final list" not in ours or not board.strongest:
         return None
-    rival = table.best_baseline[table.metrics[0]]
-    log = dataset.log if config.data.events.time is not None else None
-    return experiment(ours["final list"], rival, baselines[rival], config.gate.list_k, log)
+    rival = board.strongest[board.metrics[0]]
+    return experiment(dataset, ours["final list"], rival, baselines[rival])
 
 
 def _verdicts(folder: Path) -> list[Verdict]:

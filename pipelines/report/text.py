@@ -1,4 +1,4 @@
-"""The summary in the terminal: who is ahead, which checks fail, and what to do next."""
+"""The summary in the terminal, on about one screen: who is ahead, what got worse, and at the end what to do."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.report.contenders import Contender, Contenders
-from pipelines.report.decision import Outcome
+from pipelines.look.terminal import WIDTH, clean
+from pipelines.look.terminal import table as blank_table
+from pipelines.report.decision import Decision, Word
 from pipelines.report.experiment import Detectable
+from pipelines.report.funnel_words import funnel_line
+from pipelines.report.standings import Entry, Standings
 from pipelines.report.summary import Summary
+from pipelines.report.variety import HEADLINE
 from pipelines.report.wording import (
     NONE,
+    is_lift,
     metric_name,
     number,
     percent,
     signed,
-    signed_percent,
     verdict_bounds,
     verdict_floor,
     verdict_value,
 )
+from pipelines.verdicts import Verdict, passed
 
-WIDTH = 100
-_NAME = 28  # longest name of a contender or slice that is shown in full
+_NAME = 26  # longest name of a contender that is shown in full
+_ROWS, _POINTS = 8, 3  # contenders, and points of one kind, that are shown
 _STYLES = {"pass": "green", "fail": "bold red", "cannot tell": "yellow"}
-_HEADLINES: dict[Outcome, str] = {"win": "bold green", "popularity wins": "bold red", "baseline wins": "bold red"}
+_VERDICTS: dict[Word, str] = {"ready for an A/B test": "bold green", "not ready": "bold red"}
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print contenders, verdicts and the decision, at most 100 columns wide."""
+    """Print standings, checks and the decision, at most 100 columns wide."""
     width = min(console.width, WIDTH)
 
     def show(*parts: Table | Text) -> None:
@@ -39,128 +44,145 @@ def print_summary(summary: Summary, console: Console) -> None:
             console.print(part, width=width)
         console.print()
 
-    if summary.contenders is None:
+    if summary.board is None:
         show(Text("Contenders: not run yet", style="dim"))
     else:
-        show(contenders_table(summary.contenders), _legend(summary.contenders))
+        show(standings_table(summary.board), *_legend(summary.board))
     if summary.verdicts:
-        show(*verdict_tables(summary))
+        show(*checks(summary))
     else:
         show(Text("Gates: not run yet", style="dim"))
+    if summary.evaluated is not None:
+        show(Text(funnel_line(summary.evaluated.funnels)))
     show(*decision_lines(summary))
 
 
-def contenders_table(found: Contenders) -> Table:
-    """One line a contender; the best value of each column is marked by *."""
-    table = _table("Contender")
-    for metric in found.metrics:
+def standings_table(board: Standings) -> Table:
+    """One line a contender, the best of each column marked by *: the model's stages and the strongest baselines."""
+    table = blank_table("Contender")
+    for metric in board.metrics:
         table.add_column(metric_name(metric), justify="right", no_wrap=True)
         table.add_column("95%", justify="right", no_wrap=True, style="dim")
-        table.add_column("to best", justify="right", no_wrap=True)
+        table.add_column("ahead", justify="right", no_wrap=True)
     table.add_column("cover", justify="right", no_wrap=True)
-    for row in found.rows:
-        if row.measures:
-            cells = [cell for metric in found.metrics for cell in _measure_cells(found, row, metric)]
-            table.add_row(_name(row.name, "bold" if row.ours else ""), *cells, percent(row.coverage, 0))
+    for entry in _shown(board):
+        cells = [cell for metric in board.metrics for cell in _cells(board, entry, metric)]
+        table.add_row(_name(entry.name, "bold" if entry.ours else ""), *cells, percent(entry.coverage, 0))
     return table
 
 
-def verdict_tables(summary: Summary) -> Iterator[Text | Table]:
-    """A heading and a table for each metric of each gate; columns line up between them."""
-    groups = [(gate, *group) for gate in summary.gates for group in summary.by_metric(gate)]
-    for name, metric, verdicts in groups:
-        yield Text(_clean(f"{name} gate: {metric_name(metric)}"), style="bold")
-        table = _table("")
-        table.show_header = False
-        table.columns[0].width = 28
-        for width in (7, 16, 12, 7):
-            table.add_column(justify="right", no_wrap=True, min_width=width)
-        table.add_column(no_wrap=True)
-        for verdict in verdicts:
-            table.add_row(
-                _name(f"  {verdict.slice}", "", 28),
-                verdict_value(verdict),
-                verdict_bounds(verdict),
-                f"floor {verdict_floor(verdict)}",
-                f"n {verdict.n:,}",
-                Text(verdict.status, style=_STYLES[verdict.status]),
-            )
-        yield table
+def checks(summary: Summary) -> Iterator[Text | Table]:
+    """The gates' lifts over everything, and what does not pass."""
+    table = blank_table("Check")
+    for width in (7, 16, 7):
+        table.add_column(justify="right", no_wrap=True, min_width=width)
+    table.add_column(no_wrap=True)
+    shown = [v for v in summary.verdicts if not passed([v]) or (v.slice == "all" and is_lift(v))]
+    for verdict in shown:
+        table.add_row(
+            _name(_check(verdict), "", 52),
+            verdict_value(verdict),
+            verdict_bounds(verdict),
+            verdict_floor(verdict),
+            Text(verdict.status, style=_STYLES[verdict.status]),
+        )
+    table.columns[1].header, table.columns[2].header, table.columns[3].header = "value", "95%", "floor"
+    yield table
+    rest = [v for v in summary.verdicts if v not in shown]
+    if rest:
+        few = sum(v.status == "cannot tell" for v in rest)
+        said = f"and {len(rest) - few} more that pass"
+        yield Text(said + (f", {few} slices too small to tell" if few else ""), style="dim")
 
 
 def decision_lines(summary: Summary) -> Iterator[Text | Table]:
-    """The decision in a few lines, ending with what an offline result is worth."""
+    """What speaks for and against, and at the end the verdict and the next step."""
     decision = summary.decision
-    yield Text(_clean(decision.headline), style=_HEADLINES.get(decision.outcome, "bold yellow"))
     grid = Table.grid(padding=(0, 2, 0, 0))
-    for label, sentence in _points(summary):
-        grid.add_row(Text(label, style="bold"), Text(_clean(sentence)))
+    for label, sentence in _points(summary, decision):
+        grid.add_row(Text(label, style="bold"), Text(clean(sentence)))
     yield grid
     yield Text(decision.caveat, style="dim")
+    style = _VERDICTS.get(decision.verdict, "bold yellow")
+    yield Text(f"\n{decision.verdict[0].upper()}{decision.verdict[1:]}.", style=style)
+    if decision.next_steps:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for place, step in enumerate(decision.next_steps):
+            grid.add_row(Text("" if place else "next", style="bold"), Text(clean(step)))
+        yield grid
 
 
-def _points(summary: Summary) -> Iterator[tuple[str, str]]:
-    decision, test = summary.decision, summary.experiment
+def _points(summary: Summary, decision: Decision) -> Iterator[tuple[str, str]]:
+    yield "result", decision.headline
     for one in decision.comparisons[1:]:
-        yield "also", one.sentence
-    if decision.regressed:
-        yield "worse", "; ".join(decision.regressed[:3]) + (" ..." if len(decision.regressed) > 3 else "")
-    if decision.unclear:
-        yield "unclear", f"too few requests to tell: {', '.join(decision.unclear)}"
-    yield "test", decision.test_reason
+        yield "", one.sentence
+    yield from _listed("worse", [one.sentence for one in decision.regressions])
+    kept = [one for one in decision.changes if one.metric in HEADLINE and one.rival == decision.changes[0].rival]
+    varied = [f"{one.name} {number(one.theirs)} -> {number(one.ours)}" for one in kept]
+    if varied:
+        yield "lists", f"against {kept[0].rival}: {', '.join(varied)}"
+    test = summary.experiment
     if test is not None and test.detectable:
-        effects = (f"{d.weeks} wk {_effect(d)} ({d.queries:,} queries)" for d in test.detectable)
-        yield "detects", f"changes of {metric_name(test.metric)} from {percent(test.rate)}: {', '.join(effects)}"
+        effects = ", ".join(f"{d.weeks} wk {_effect(d)} ({d.queries:,} queries)" for d in test.detectable)
+        yield "test", f"could detect a change of {metric_name(test.metric)} by: {effects}"
     elif test is not None:
-        yield "detects", f"not known: {test.problem}"
-    for step in decision.next_steps:
-        yield "next", step
+        yield "test", f"what it could detect is not known: {test.problem}"
     warnings = sum(caution.level == "warning" for caution in summary.cautions)
     if warnings:
         yield "warnings", f"{warnings}; see the report"
+    yield from _listed("against", [reason.text for reason in decision.reasons])
+
+
+def _listed(label: str, sentences: list[str]) -> Iterator[tuple[str, str]]:
+    for place, sentence in enumerate(sentences[:_POINTS]):
+        yield "" if place else label, sentence
+    if len(sentences) > _POINTS:
+        yield "", f"and {len(sentences) - _POINTS} more in the report"
 
 
 def _effect(one: Detectable) -> str:
-    return signed_percent(one.relative) if one.possible else "none possible"
+    return f"{number(one.absolute)} or {percent(one.relative)}" if one.possible else "none possible"
 
 
-def _measure_cells(found: Contenders, row: Contender, metric: str) -> tuple[Text, str, Text]:
-    measure = row.measures.get(metric)
+def _check(verdict: Verdict) -> str:
+    where = "" if verdict.slice == "all" else f", {verdict.slice}"
+    return f"{verdict.gate}{where}: {metric_name(verdict.metric)}"
+
+
+def _shown(board: Standings) -> list[Entry]:
+    judged = [entry for entry in board.entries if entry.measures]
+    named = {*board.strongest.values(), *board.popular.values()}
+    return [entry for place, entry in enumerate(judged) if place < _ROWS or entry.ours or entry.name in named]
+
+
+def _cells(board: Standings, entry: Entry, metric: str) -> tuple[Text, str, Text]:
+    measure = entry.measures.get(metric)
     if measure is None:
         return Text(NONE), "", Text("")
-    best = measure.value.mean == found.best(metric)
+    best = measure.value.mean == board.best(metric)
     value = Text(("*" if best else "") + number(measure.value.mean), style="bold" if best else "")
     span = f"{_short(measure.value.low)}-{_short(measure.value.high)}"
-    if measure.difference is None:
-        return value, span, Text("best base" if row.name == found.best_baseline.get(metric) else "", style="dim")
-    low, high = measure.difference.low, measure.difference.high
+    if measure.behind is None:
+        return value, span, Text("model" if board.model.get(metric) == entry.name else "", style="dim")
+    low, high = measure.behind.low, measure.behind.high
     mark, style = ("+", "green") if low > 0 else ("-", "red") if high < 0 else ("=", "yellow")
-    return value, span, Text(f"{signed(measure.difference.mean)} {mark}", style=style)
+    return value, span, Text(f"{signed(measure.behind.mean)} {mark}", style=style)
 
 
-def _legend(found: Contenders) -> Text:
-    return Text(
-        f"* best of its column; to best: paired difference to the best baseline on {found.requests:,} requests, "
-        "surely above (+), surely below (-) or neither (=) at 95%; cover: share of items shown",
+def _legend(board: Standings) -> Iterator[Text]:
+    left = len([entry for entry in board.entries if entry.measures]) - len(_shown(board))
+    yield Text(
+        (f"and {left} more in the report; " if left else "")
+        + f"* best of its column; ahead: the model over this one, paired on {board.requests:,} requests, surely ahead "
+        "(+), surely behind (-) or neither (=) at 95%; cover: share of items shown",
         style="dim",
     )
 
 
-def _table(first: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(first, no_wrap=True)
-    return table
-
-
 def _name(name: str, style: str, width: int = _NAME) -> Text:
-    text = Text(_clean(name), style=style)
+    text = Text(clean(name), style=style)
     text.truncate(width, overflow="ellipsis")
     return text
-
-
-def _clean(text: str) -> str:
-    """Without control characters: names come from data, and a terminal obeys those."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _short(value: float) -> str:

@@ -1,48 +1,17 @@
-"""How numbers are written, the same in the terminal and on the page."""
+"""How the report words what it found; plain numbers are written as `pipelines.look` does."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
-from pipelines.evaluation.bootstrap import Interval
+from pipelines.look.numbers import NONE as NONE
+from pipelines.look.numbers import bounds as bounds
+from pipelines.look.numbers import change as change
+from pipelines.look.numbers import number as number
+from pipelines.look.numbers import percent as percent
+from pipelines.look.numbers import signed as signed
+from pipelines.look.numbers import signed_percent as signed_percent
 from pipelines.verdicts import Verdict
-
-NONE = "\N{EN DASH}"
-"""Stands where there is no value."""
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A plain value: 0.281."""
-    return NONE if value is None or math.isnan(value) else f"{value:.{digits}f}"
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """A difference: +0.012."""
-    return NONE if value is None or math.isnan(value) else f"{value:+.{digits}f}"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share: 28.1%."""
-    return NONE if value is None or math.isnan(value) else f"{value * 100:.{digits}f}%"
-
-
-def signed_percent(value: float | None, digits: int = 1) -> str:
-    """A relative change: +4.3%."""
-    if value is None or math.isnan(value):
-        return NONE
-    return "+∞" if math.isinf(value) else f"{value * 100:+.{digits}f}%"
-
-
-def bounds(interval: Interval | None) -> str:
-    """The bounds of a level: 0.241 to 0.268."""
-    return NONE if interval is None else f"{number(interval.low)} to {number(interval.high)}"
-
-
-def change(interval: Interval | None) -> str:
-    """A difference and its bounds: +0.012 [+0.002, +0.021]."""
-    if interval is None:
-        return NONE
-    return f"{signed(interval.mean)} [{signed(interval.low)}, {signed(interval.high)}]"
 
 
 def is_lift(verdict: Verdict) -> bool:
@@ -67,5 +36,13 @@ def verdict_floor(verdict: Verdict) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """A metric as people write it: NDCG@10, hit rate@10."""
-    return metric.replace("ndcg", "NDCG").replace("_", " ")
+    """A metric as people write it: NDCG@10, hit rate@10, a lift with the name of its rival as it is."""
+    name, at, rest = metric.partition("@")
+    return (name.upper() if name in ("ndcg", "map", "mrr") else name.replace("_", " ")) + at + rest
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first few names, and how many more there are; names may hold commas."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return "; ".join(names[:most]) + more

@@ -16,7 +16,9 @@ from configs.schema import Config
 from pipelines.dataset import load_dataset
 from pipelines.evaluation.results import Results, save_results
 from pipelines.prepare import prepare
-from pipelines.verdicts import Verdict, save_verdicts
+from pipelines.report.summary import STAGES
+from pipelines.verdicts import Verdict, as_json, save_verdicts
+from tests.pipelines.report.evaluated import write_evaluated, write_tuning
 
 HOSTILE = '<script>alert("x")</script> & $\\frac{1}$'
 ITEMS, QUERIES, DAYS, K, LIST_K = 12, 60, 35, 5, 2
@@ -44,7 +46,7 @@ def make_config(folder: Path, clock: bool = True, **sections: Any) -> Config:
         "features": features,
         "index": {"candidates": K},
         "rerank": {"pool": K},
-        "gate": {"k": K, "list_k": LIST_K},
+        "gate": {"k": K, "list_k": LIST_K, "floors": {"min_users": 30}},
         "baselines": {"windows": ["7d"] if clock else [100]},
     }
     return parse(values | sections)
@@ -70,9 +72,12 @@ def write_tables(folder: Path) -> None:
     users.to_csv(folder / "users.csv", index=False)
 
 
-def make_run(folder: Path, config: Config, final: float = 0.6, popular: float = 0.4) -> dict[str, Path]:
-    """Folders of all stages: final list and best popularity have these mean NDCGs, give or take nothing."""
-    stages = {name: folder / name for name in ("prepare", "baselines", "train", "index", "gate", "rank", "export")}
+def make_run(
+    folder: Path, config: Config, final: float = 0.6, popular: float = 0.4, early: float = -0.02
+) -> dict[str, Path]:
+    """Folders of all stages: final list and best popularity have these mean NDCGs, give or take nothing; early: as in
+    `write_evaluated`."""
+    stages = {name: folder / name for name in STAGES}
     for path in stages.values():
         path.mkdir(parents=True)
     prepare(config, stages["prepare"])
@@ -86,6 +91,7 @@ def make_run(folder: Path, config: Config, final: float = 0.6, popular: float = 
     save_results(baselines, stages["baselines"] / "results.npz")
     _write(stages["baselines"] / "popularity.json", {"chosen": "popularity 7d"})
     _write(stages["train"] / "fitted.json", {"best_epoch": 2, "best_recall": 0.41, "epochs": 3})
+    write_tuning(stages["baselines"], LIST_K)
     write_board(stages["train"] / "tensorboard")
     tried = [{"reorder": 2.0, "leaves": 0.1, "recall": 0.91}, {"reorder": 4.0, "leaves": 0.1, "recall": 0.985}]
     _write(stages["index"] / "tuning.json", tried)
@@ -100,8 +106,30 @@ def make_run(folder: Path, config: Config, final: float = 0.6, popular: float = 
     verdict = Verdict("list", ndcg, "all", lift, lift, lift, 0.0, requests, status)
     save_verdicts([verdict], stages["rank"] / "verdicts.json")
     _write(stages["rank"] / "fitted.json", {"epoch": 3, "ndcg": 0.31, "retrieval_ndcg": 0.29})
-    _write(stages["export"] / "replay.json", {"requests": 512, "python": 1.0, "c_loader": 0.9995})
+    write_evaluated(stages["evaluate"], HOSTILE, K, LIST_K, requests, early)
+    write_replay(stages["export"], 1.0)
     return stages
+
+
+def write_replay(folder: Path, python: float) -> None:
+    """An exported bundle's replay, which agrees in Python to this share, of at least .995."""
+    (folder / "bundle").mkdir(exist_ok=True)
+    _write(folder / "replay.json", {"requests": 512, "python": python, "c_loader": 0.9995})
+    checks = [
+        Verdict(
+            "replay",
+            f"ids that agree {how}",
+            "all",
+            share,
+            share,
+            share,
+            0.995,
+            512,
+            "pass" if share >= 0.995 else "fail",
+        )
+        for how, share in (("in Python", python), ("through the C loader", 0.9995))
+    ]
+    _write(folder / "bundle" / "manifest.json", {"verdicts": [as_json(verdict) for verdict in checks]})
 
 
 def result(requests: int, width: int, ndcg: float, recall: float | None = None) -> Results:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipelines.dataset import load_dataset
 from pipelines.evaluation.results import Results
-from pipelines.report.experiment import Experiment, detectable_effect, experiment, needed_per_arm, weekly_traffic
-from pipelines.report.online import earns_test
+from pipelines.report.experiment import Detectable, detectable_effect, experiment, outcomes, weekly_traffic
 from pipelines.tables import Interactions
+from tests.pipelines.report.runs import ITEMS, LIST_K
 
 DAY = 86_400
 
@@ -16,17 +17,9 @@ def _log(queries: list[int], days: list[float]) -> Interactions:
     return Interactions(np.array(queries), np.zeros(len(days), np.int32), time, np.ones(len(days)))
 
 
-def _result(hits: list[float]) -> Results:
-    return Results(np.zeros((len(hits), 1), np.int32), {"hit_rate@1": np.array(hits)})
-
-
 def test_detectable_effect_against_a_number_worked_by_hand() -> None:
     # 1.95996 + 0.84162 = 2.80159; sqrt(2 x 0.3 x 0.7 / 1000) = sqrt(0.00042) = 0.0204939; product 0.0574155
-    assert detectable_effect(0.3, 1000) == pytest.approx(0.0574155, abs=1e-6)
-
-
-def test_needed_queries_undo_the_detectable_effect() -> None:
-    assert needed_per_arm(0.3, detectable_effect(0.3, 1000) * (1 + 1e-9)) == 1000
+    assert detectable_effect(0.3 * 0.7, 1000) == pytest.approx(0.0574155, abs=1e-6)
 
 
 def test_traffic_counts_each_query_once_in_full_weeks_before_the_end() -> None:
@@ -35,47 +28,57 @@ def test_traffic_counts_each_query_once_in_full_weeks_before_the_end() -> None:
     assert weekly_traffic(log) == {1: 2, 2: 2}
 
 
-def test_shorter_log_says_what_is_missing() -> None:
-    found = experiment(_result([1, 0]), "popularity", _result([0, 0]), 1, _log([0, 1], [0, 8]))
-    assert [d.weeks for d in found.detectable] == [1]
-    assert found.problem == "the log is shorter than 2 full weeks"
+@pytest.fixture(scope="module")
+def dataset(won):
+    config, results = won
+    return load_dataset(config, results["prepare"])
 
 
-def test_order_without_a_clock_cannot_be_sized() -> None:
-    found = experiment(_result([1, 0]), "popularity", _result([0, 0]), 1, None)
-    assert found.detectable == ()
-    assert "no clock" in found.problem
-    assert found.needed == needed_per_arm(0.5, 0.5)
+def _lists(dataset, items: list[int]) -> np.ndarray:
+    return np.tile(np.array(items, np.int32), (len(dataset.test_requests), 1))
 
 
-def _sized(second_week: int) -> Experiment:
-    """100 queries in the last week, `second_week` others in the week before; hit rates 0.50 against 0.45."""
-    log = _log(list(range(1 + second_week + 100)), [0.0] + [20.0] * second_week + [29.0] * 100)
-    ours, theirs = [1.0, 0.0] * 500, [1.0, 0.0] * 450 + [0.0] * 100
-    return experiment(_result(ours), "popularity", _result(theirs), 1, log)
+def test_an_outcome_is_whether_a_query_takes_a_listed_item_in_time(won) -> None:
+    config, results = won
+    split = {"validation": "2023-11-20", "ranker": "2023-11-24", "test": "2023-11-28"}  # three weeks to the end
+    split = config.split.model_copy(update=split)
+    dataset = load_dataset(config.model_copy(update={"split": split}), results["prepare"])
+    targets = dataset.test_requests.targets
+    first, last = (np.stack([targets[row][[place]] for row in range(len(targets))]) for place in (0, -1))
+    # Every query takes an item each fifth day: the first within a week, the last after more than one.
+    assert outcomes(dataset, first, 1).tolist() == [1.0] * len(targets)
+    assert outcomes(dataset, last, 1).sum() == 0
+    assert outcomes(dataset, last, 4).tolist() == [1.0] * len(targets)
 
 
-def test_weeks_are_the_fewest_that_suffice() -> None:
-    found = _sized(3900)
-    assert [d.queries for d in found.detectable] == [100, 4000, 4000]
-    # 2.80159 x sqrt(0.5 / 50) = 0.280; 2.80159 x sqrt(0.5 / 2000) = 0.0443
-    assert [d.absolute for d in found.detectable] == [pytest.approx(a, abs=1e-4) for a in (0.2802, 0.0443, 0.0443)]
-    assert found.weeks == 2
-    assert found.needed == 1570  # 0.5 x (2.80159 / 0.05)^2 = 1569.8
-    assert earns_test(True, False, found) == (
-        True,
-        "This earns an A/B test: the measured difference could be detected in 2 weeks.",
+def _results(dataset, items: np.ndarray, rate: float) -> Results:
+    values = np.full(len(items), rate)
+    return Results(items, {f"hit_rate@{LIST_K}": values})
+
+
+def test_effects_depend_on_variance_and_traffic_and_on_no_offline_lift(dataset) -> None:
+    items = _lists(dataset, [0, 1])
+    weak, strong = (
+        experiment(dataset, _results(dataset, items, 0.5), "r", _results(dataset, items, r)) for r in (0.1, 0.9)
     )
+    assert weak.difference.mean > 0 > strong.difference.mean
+    assert weak.detectable == strong.detectable != ()
+    for one in weak.detectable:
+        values = outcomes(dataset, items, one.weeks)
+        assert one.rate == pytest.approx(values.mean())
+        assert one.queries == weekly_traffic(dataset.log)[one.weeks]
+        assert one.absolute == pytest.approx(2.80159 * np.sqrt(2 * values.var() / (one.queries / 2)), rel=1e-5)
+        assert one.relative == pytest.approx(one.absolute / one.rate)
 
 
-def test_too_little_traffic_earns_no_test() -> None:
-    found = _sized(900)
-    assert found.weeks is None
-    earns, reason = earns_test(True, False, found)
-    assert earns is False
-    assert "1,570 queries in each arm would detect it" in reason
+def test_queries_that_all_fare_alike_say_nothing_of_variance(dataset) -> None:
+    never = _lists(dataset, [ITEMS + 5, ITEMS + 6])
+    found = experiment(dataset, _results(dataset, never, 0.0), "r", _results(dataset, never, 0.0))
+    assert found.detectable == ()
+    assert "vary" in found.problem
+    assert not found.hopeless
 
 
 def test_a_rate_cannot_rise_beyond_one() -> None:
-    few = experiment(_result([1, 1, 1, 0]), "popularity", _result([0] * 4), 1, _log([0, 1], [0, 8]))
-    assert [d.possible for d in few.detectable] == [False]
+    assert not Detectable(1, 10, 0.75, 0.3, 0.4).possible
+    assert Detectable(1, 10, 0.5, 0.3, 0.6).possible

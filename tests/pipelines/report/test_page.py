@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from pipelines.look.template import with_code
 from pipelines.report import summarise
-from pipelines.report.page import page, with_code
+from pipelines.report.page import page
 from tests.pipelines.report.runs import HOSTILE
 
 _VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -19,10 +20,13 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.open, self.tags, self.ids, self.attributes, self.text = [], [], [], [], ""
+        self.figures = []
 
     def handle_starttag(self, tag, attributes) -> None:
         self.tags.append(tag)
         self.attributes += [(tag, *pair) for pair in attributes]
+        if dict(attributes).get("class") == "plot":
+            self.figures.append(dict(attributes).get("aria-label"))
         self.ids += [value for name, value in attributes if name == "id"]
         if tag not in _VOID:
             self.open.append(tag)
@@ -72,23 +76,32 @@ def test_names_from_data_are_text(html, read) -> None:
     assert "<script" not in html
 
 
-def test_plots_are_named_and_follow_the_page(html, read) -> None:
-    assert read.tags.count("svg") == 3
-    labels = [value for tag, name, value in read.attributes if tag == "div" and name == "aria-label"]
-    assert sum("95% intervals" in label for label in labels) == 2
+def test_every_figure_is_there_named_and_follows_the_page(html, read) -> None:
+    # two standings; history, newcomers, the hostile one; decile; towers by history, decile; funnel, ceilings; a gate;
+    # two models' scores; curves
+    assert len([label for label in read.figures if label]) == read.tags.count("svg") == 14
     assert "prefers-color-scheme: dark" in html
     assert "#0102" not in html
+
+
+def test_the_page_forbids_what_it_does_not_need(read) -> None:
+    content = [value for tag, name, value in read.attributes if (tag, name) == ("meta", "content")]
+    policy = next(value for value in content if "default-src" in value)
+    assert policy.startswith("default-src 'none'")
+    assert "script-src" not in policy
 
 
 def test_tables_have_headers(read) -> None:
     scopes = [value for tag, name, value in read.attributes if (tag, name) == ("th", "scope")]
     assert len(scopes) == read.tags.count("th")
-    assert {"row", "col"} == set(scopes)
+    assert {"row", "col", "rowgroup"} == set(scopes)
 
 
-def test_decision_comes_first(read) -> None:
+def test_the_summary_comes_first_and_leads_to_every_section(read) -> None:
     sections = [one for one in read.ids if "-" not in one]
-    assert sections == ["decision", "contenders", "gates", "cautions", "data", "model", "reproduce"]
+    assert sections[:3] == ["summary", "decision", "leaderboard"]
+    links = [value[1:] for tag, name, value in read.attributes if (tag, name) == ("a", "href") and value[0] == "#"]
+    assert set(links) == set(sections) - {"summary"}
 
 
 def test_same_summary_same_page(won, html) -> None:
