@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,3 +27,17 @@ class Baseline(Protocol):
         A request's `query` may be unknown to the fit (-1, or a row without events) and its history empty.
         """
         ...
+
+
+@runtime_checkable
+class Variable(Protocol):
+    """A baseline that, once fitted, may take other settings for less than another fit."""
+
+    def vary(self, **settings: Any) -> bool:
+        """Take these settings as if fitted with them; False, and nothing changed, where that needs a fit."""
+        ...
+
+
+def varied(baseline: Baseline, settings: dict[str, Any]) -> bool:
+    """Whether a fitted baseline could take these settings, and did."""
+    return isinstance(baseline, Variable) and baseline.vary(**settings)

@@ -62,8 +62,8 @@ class ALS:
     def scores(self, requests: Requests) -> np.ndarray:
         """Predicted preferences, float32 [b, N]."""
         vectors, unknown = self.queries.lookup(requests)
-        unknown = np.union1d(unknown, np.flatnonzero(requests.history.lengths > self.queries.events_of(requests)))
-        if len(unknown):  # and those who went on since: the towers read all of their history too
+        unknown = np.union1d(unknown, self.queries.went_on(requests))  # the towers read all of their history too
+        if len(unknown):
             history = history_items(requests.history.take(unknown), len(self.model.item_factors))
             with threadpool_limits(1, "blas"):
                 vectors[unknown] = self.model.recalculate_user(unknown, history)
@@ -124,23 +124,29 @@ class BPR:
 class FittedQueries:
     """Factors of the queries that the fit knows, and their mean for those of whom nothing is known."""
 
-    def __init__(self, matrix: sparse.csr_matrix, factors: np.ndarray, events: np.ndarray) -> None:
+    def __init__(
+        self, matrix: sparse.csr_matrix, factors: np.ndarray, events: np.ndarray, described: np.ndarray | None = None
+    ) -> None:
         """matrix: [n_queries, n_items], what was fitted; factors: float32 [n_queries, f]; events [n_queries], how
-        many events of each query the fit saw."""
+        many events of each query the fit saw; described: bool [n_queries], whose factors mean something without any.
+        """
         self.known = np.diff(matrix.indptr) > 0
         self.events = events
         self.factors = factors
+        self._usable = self.known if described is None else self.known | described
         self.mean = factors[self.known].mean(axis=0) if self.known.any() else np.zeros_like(factors[0])
-
-    def events_of(self, requests: Requests) -> np.ndarray:
-        """How many events of each request's query the fit saw, [b]; 0 for a query it does not know."""
-        inside = (requests.query >= 0) & (requests.query < len(self.events))
-        return np.where(inside, self.events[np.where(inside, requests.query, 0)], 0)
 
     def lookup(self, requests: Requests) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of b requests, float32 [b, f], and the rows that the caller can improve from a history."""
-        inside = (requests.query >= 0) & (requests.query < len(self.known))
-        row = np.where(inside, requests.query, 0)
-        known = inside & self.known[row]
-        vectors = np.where(known[:, None], self.factors[row], self.mean)
-        return vectors, np.flatnonzero(~known & (requests.history.lengths > 0))
+        usable = self._of(requests, self._usable)
+        vectors = np.where(usable[:, None], self.factors[np.where(usable, requests.query, 0)], self.mean)
+        return vectors, np.flatnonzero(~self._of(requests, self.known) & (requests.history.lengths > 0))
+
+    def went_on(self, requests: Requests) -> np.ndarray:
+        """The rows whose history is longer than what the fit saw of their query."""
+        return np.flatnonzero(requests.history.lengths > self._of(requests, self.events))
+
+    def _of(self, requests: Requests, values: np.ndarray) -> np.ndarray:
+        """Each request's entry of `values` [n_queries], [b]; 0 for a query outside the table."""
+        inside = (requests.query >= 0) & (requests.query < len(values))
+        return np.where(inside, values[np.where(inside, requests.query, 0)], values.dtype.type(0))

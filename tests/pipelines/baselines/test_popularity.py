@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from pipelines.baselines.popularity import Popularity, SegmentPopularity, windowed_counts
+from pipelines.baselines.popularity import (
+    DecayedPopularity,
+    DiscountedPopularity,
+    Popularity,
+    SegmentPopularity,
+    windowed_counts,
+)
 from pipelines.evaluation.ranking import rank
 from tests.pipelines.baselines.worlds import NOW, events, requests
 
@@ -85,7 +91,55 @@ def test_unknown_segments_alone():
     assert order(popularity) == [0, 3, 2, 1]
 
 
+def test_decay_by_hand():
+    # Every 100 steps an event counts half as much: item 0 has 1 + 1/2 of weight 1, item 1 one of weight 8 three
+    # half-lives ago, item 2 two of just now, less a little.
+    rows = [(0, 0, 1000), (1, 0, 900), (0, 1, 700, 8.0), (2, 2, 990), (3, 2, 990)]
+    popularity = DecayedPopularity(half_life=100)
+    popularity.fit(events(rows), 4, 4, 1001)
+    expected = np.array([2.0**-0.01 + 2.0**-1.01, 8 * 2.0**-3.01, 2 * 2.0**-0.11, 0])
+    assert popularity.scores(requests([(0, [])]))[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_has_decayed_to_nothing_follows_all_time():
+    popularity = DecayedPopularity(half_life=0.1)
+    popularity.fit(events(HISTORY), 5, 4, 10_000)
+    assert order(popularity) == [0, 3, 2, 1]
+    assert (popularity.table() > 0).all()  # 0 says that an item has no events
+
+
+def test_a_long_half_life_is_all_time_and_a_short_one_the_newest():
+    for half_life, expected in ((1e9, [0, 3, 2, 1]), (5.0, [3, 1, 2, 0])):
+        popularity = DecayedPopularity(half_life)
+        popularity.fit(events(HISTORY), 5, 4, NOW)
+        assert order(popularity) == expected
+
+
+def test_discount_by_hand():
+    # Recent 4 of 16 in all, 3 of 4, and 1 of 1: undiscounted 4, 3, 1; by the root 1, 1.5, 1; as shares 1/4, 3/4, 1.
+    rows = [(0, 0, t) for t in range(12)] + [(0, 0, 950)] * 4 + [(0, 1, 1)] + [(0, 1, 960)] * 3 + [(0, 2, 970)]
+    for power, expected in ((0, [4, 3, 1, 0]), (0.5, [1, 1.5, 1, 0]), (1, [1 / 4, 3 / 4, 1, 0])):
+        popularity = DiscountedPopularity(window=100, power=power)
+        popularity.fit(events(rows), 1, 4, NOW)
+        assert popularity.scores(requests([(0, [])]))[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_is_served_is_what_is_scored():
+    segment = np.array([0, 0, 1, 1, -1])
+    asked = requests([(0, []), (3, []), (-1, [])])
+    for popularity in (Popularity(100), DecayedPopularity(50), DiscountedPopularity(100)):
+        popularity.fit(events(HISTORY), 5, 4, NOW)
+        assert popularity.table().tolist() == popularity.scores(asked)[:1].tolist()
+    by_segment = SegmentPopularity(segment)
+    by_segment.fit(events(HISTORY), 5, 4, NOW)
+    assert by_segment.table().tolist() == by_segment.scores(asked).tolist()
+
+
 def test_refused():
+    with pytest.raises(ValueError, match="half_life: got 0"):
+        DecayedPopularity(half_life=0)
+    with pytest.raises(ValueError, match="power: got 2"):
+        DiscountedPopularity(window=1, power=2)
     with pytest.raises(ValueError, match="window: got 0"):
         Popularity(window=0)
     with pytest.raises(ValueError, match="prior: got 0"):
