@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 
 from configs.errors import UserError
 from pipelines.events import EventFile, forget_others, image_summary
+from pipelines.look.raster import png
 from pipelines.stage import current_results
 
 if TYPE_CHECKING:
@@ -31,14 +31,8 @@ def write_report_board(folder: Path, texts: Mapping[str, str], images: Mapping[s
         for tag, markdown in texts.items():
             file.add(text_pb(tag, markdown))
         for tag, image in images.items():
-            file.add(image_summary(tag, image if isinstance(image, bytes) else _png(image)))
+            file.add(image_summary(tag, image if isinstance(image, bytes) else png(image)))
     forget_others(folder, file.path)
-
-
-def _png(figure: Figure) -> bytes:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=120, bbox_inches="tight")
-    return data.getvalue()
 
 
 def log_folders(run: Path) -> dict[str, Path]:

@@ -27,7 +27,7 @@ STAGES = {
     for stage in (
         #     name         work                                          after (inputs)         reads (config)
         Stage("prepare",   late("pipelines.prepare:stage"),              (),                    ("data", "features", "seed")),
-        Stage("baselines", late("pipelines.baselines.stage:baselines"),  ("prepare",),          ("split", "baselines", "gate.k", "gate.list_k", "evaluation.depths")),
+        Stage("baselines", late("pipelines.baselines.stage:baselines"),  ("prepare",),          ("split", "baselines", "gate.k", "gate.list_k", "evaluation.depths"), extras=("lightfm", "surprise")),
         Stage("train",     late("pipelines.train:train"),                ("prepare",),          ("split", "gate.k", "gate.list_k", "towers", "trend", "train"), resumes=True),
         Stage("index",     late("pipelines.index:index"),                ("prepare", "train"),  ("index",)),
         Stage("gate",      late("pipelines.gate:gate"),                  _JUDGED[:-1],          ("gate", "evaluation.depths")),

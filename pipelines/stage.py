@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, reduce
 from importlib import import_module
+from importlib.util import find_spec
 from operator import getitem
 from pathlib import Path
 
@@ -39,13 +40,14 @@ class StageError(UserError):
 class Stage:
     """One step: `work(config, inputs, out, progress)` reads the folders of the stages it comes `after` and writes
     `out`. `reads` names the sections and keys ("gate.k") of the config that its result depends on; `resumes` keeps a
-    half-written folder."""
+    half-written folder; `extras` are modules that it uses where they are installed."""
 
     name: str
     work: Work
     after: tuple[str, ...]
     reads: tuple[str, ...]
     resumes: bool = False
+    extras: tuple[str, ...] = ()
 
 
 def late(place: str) -> Work:
@@ -113,6 +115,7 @@ class Run:
             "config": {name: reduce(getitem, name.split("."), config) for name in stage.reads},
             "after": [self._keys[name] for name in stage.after],
             "data": None if stage.after else self._data(),
+            "extras": [name for name in stage.extras if find_spec(name) is not None],
         }
         self._keys[stage.name] = digest(parts)[:12]
         return self._keys[stage.name]

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from configs.schema import Config
 from pipelines.files import write_whole
 from pipelines.look.plain import as_json
+from pipelines.report.board import write_board
 from pipelines.report.page import write_page
 from pipelines.report.summary import Summary, summarise
 from pipelines.report.text import print_summary
@@ -18,14 +19,15 @@ __all__ = ["Summary", "print_summary", "report", "summarise", "write_page"]
 
 
 def report(config: Config, results: Mapping[str, Path], out: Path) -> Path:
-    """Write `report.html` and `summary.json` into `out`, from the folders of the stages that have run, by name.
+    """Write `report.html`, `summary.json` and TensorBoard's events into `out`.
 
-    Returns the page's path.
+    results: the folders of the stages that have run, by name. Returns the page's path.
     """
     summary = summarise(config, results)
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "summary.json", as_json(summary))
     write_page(summary, out / "report.html", _diagnosis(config, results))
+    write_board(summary, out / "tensorboard")
     return out / "report.html"
 
 

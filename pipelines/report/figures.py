@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
+from pipelines.look.svg import svg
 from pipelines.report.evaluated import Evaluated
 from pipelines.report.panels import panels
 from pipelines.report.plots.curves import curves_plot
-from pipelines.report.plots.funnel import ceilings_plot, funnel_plot
+from pipelines.report.plots.funnel import ceilings_figure, funnel_figure
 from pipelines.report.plots.lifts import lifts_plot
 from pipelines.report.plots.scores import scores_plot
 from pipelines.report.plots.slices import limits_of, slices_plot
-from pipelines.report.plots.standings import standings_plot
+from pipelines.report.plots.standings import standings_figure
 from pipelines.report.summary import Summary
 from pipelines.report.wording import is_lift
 from pipelines.rolling.plot import rolling_plot
@@ -27,7 +28,8 @@ def figures(summary: Summary) -> dict[str, Markup]:
 def _all(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.board is not None:
         for place, metric in enumerate(summary.board.metrics):
-            yield f"standings {metric}", standings_plot(summary.board, metric, f"standings{place}")
+            figure = standings_figure(summary.board, metric)
+            yield f"standings {metric}", svg(figure, f"standings{place}") if figure is not None else ""
     if summary.evaluated is not None:
         yield from _evaluated(summary.evaluated)
     for place, gate in enumerate(summary.gates):
@@ -46,7 +48,7 @@ def _evaluated(found: Evaluated) -> Iterator[tuple[str, str]]:
         for panel in group:
             yield panel.name, slices_plot(panel.rows, limits, panel.name)
     funnels = found.funnels
-    yield "funnel", funnel_plot(funnels.rows[0], funnels.k, funnels.list_k)
-    yield "ceilings", ceilings_plot(found.ceilings)
+    yield "funnel", svg(funnel_figure(funnels.rows[0], funnels.k, funnels.list_k), "funnel")
+    yield "ceilings", svg(ceilings_figure(found.ceilings), "ceilings")
     for place, model in enumerate(found.spreads.models):
         yield f"scores {model.model}", scores_plot(model, f"scores{place}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from configs.schema import Config
 from pipelines.evaluation.bootstrap import Interval, intervals, paired_intervals
-from pipelines.evaluation.compared import samples_for
+from pipelines.evaluation.compared import samples_for, strongest
 from pipelines.evaluation.metrics import coverage, gini
 from pipelines.evaluation.results import Results
 from pipelines.report.references import reference_values
@@ -131,11 +131,6 @@ def standings(
 def headline(config: Config) -> tuple[str, str]:
     """The metric of the list, and that of the candidates."""
     return f"ndcg@{config.gate.list_k}", f"recall@{config.gate.k}"
-
-
-def strongest(baselines: Mapping[str, Results], metric: str) -> str:
-    """The baseline that does best on these very requests: the hardest rival, even by luck."""
-    return max(baselines, key=lambda name: baselines[name].mean(metric))
 
 
 def is_popularity(name: str) -> bool:

@@ -123,7 +123,7 @@ def test_a_second_run_is_answered_from_the_cache(demo: Demo):
     from tests.runs import SMALL, settings
 
     called = twinspire("demo", *settings(*SMALL), cwd=demo.home, check=True)
-    assert called.err.count("cached") == 7
+    assert called.err.count("cached") == 8
     assert [path.name for path in (demo.home / "bundles" / "demo").iterdir() if path.name.isdigit()] == ["1"]
 
 

@@ -1,6 +1,7 @@
 """Results kept by content, resumed or thrown away after a crash, and one process at a time."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,16 @@ class _Pipeline:
 @pytest.fixture
 def pipeline(tmp_path):
     return _Pipeline(tmp_path)
+
+
+def test_a_stage_runs_again_when_an_extra_that_it_uses_has_been_installed(pipeline, tmp_path, monkeypatch):
+    pipeline.stages = [replace(stage, extras=("an_extra",)) for stage in pipeline.stages]
+    assert pipeline.run() == ["first", "second"]
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "an_extra.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert pipeline.run() == ["first", "second"]
+    assert pipeline.run() == []
 
 
 def test_a_stage_runs_once(pipeline):

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from pipelines.evaluation.ceilings import Ceilings
 from pipelines.evaluation.funnel import Funnel
-from pipelines.look.svg import ACCENT, GOOD, INK, ROW, SETTINGS, name_rows, svg
+from pipelines.look.svg import ACCENT, GOOD, INK, ROW, SETTINGS, name_rows
 from pipelines.report.plots.caption import caption
 from pipelines.report.wording import metric_name
 
@@ -15,7 +15,7 @@ _WIDTH = 4.6  # inches: two stand side by side
 _BAR = ROW * 1.35
 
 
-def funnel_plot(found: Funnel, k: int, list_k: int) -> str:
+def funnel_figure(found: Funnel, k: int, list_k: int) -> Figure:
     """Bars of what is left, from all held-out items down to those shown."""
     stages = (
         "held out",
@@ -39,10 +39,10 @@ def funnel_plot(found: Funnel, k: int, list_k: int) -> str:
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
         caption(figure, "Held-out items left after each stage")
-        return svg(figure, "funnel")
+        return figure
 
 
-def ceilings_plot(found: Ceilings) -> str:
+def ceilings_figure(found: Ceilings) -> Figure:
     """What the list's NDCG would be if what is left were ranked perfectly, above what it is."""
     metric = f"ndcg@{found.list_k}"
     with matplotlib.rc_context(SETTINGS):
@@ -58,4 +58,4 @@ def ceilings_plot(found: Ceilings) -> str:
         axes.set_xlim(0, 1.2)
         axes.set_xticks([0, 0.5, 1])
         caption(figure, f"{metric_name(metric)}, ranked perfectly and as it is")
-        return svg(figure, "ceilings")
+        return figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib
 from matplotlib.figure import Figure
 
-from pipelines.look.svg import ACCENT, INK, ROW, SETTINGS, name_rows, svg, whisker
+from pipelines.look.svg import ACCENT, INK, ROW, SETTINGS, name_rows, whisker
 from pipelines.report.plots.caption import caption
 from pipelines.report.standings import Standings
 from pipelines.report.wording import metric_name
@@ -13,11 +13,11 @@ from pipelines.report.wording import metric_name
 _WIDTH = 4.6  # inches: two stand side by side
 
 
-def standings_plot(board: Standings, metric: str, name: str) -> str:
-    """Inline SVG, best first, the model's stages in colour; empty where nobody has been judged by the metric."""
+def standings_figure(board: Standings, metric: str) -> Figure | None:
+    """Best first, the model's stages in colour; None where nobody has been judged by the metric."""
     rows = [entry for entry in board.entries if metric in entry.measures]
     if not rows:
-        return ""
+        return None
     rows.sort(key=lambda entry: -entry.measures[metric].value.mean)
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(_WIDTH, ROW * len(rows) + 0.7), layout="constrained")
@@ -27,4 +27,4 @@ def standings_plot(board: Standings, metric: str, name: str) -> str:
         name_rows(axes, [entry.name for entry in rows])
         axes.locator_params(axis="x", nbins=6)
         caption(figure, metric_name(metric))
-        return svg(figure, name)
+        return figure

@@ -94,7 +94,7 @@ def test_json_is_strict_and_files_are_whole(won, tmp_path) -> None:
     found = json.loads((tmp_path / "out" / "summary.json").read_text(), parse_constant=pytest.fail)
     assert found["decision"]["verdict"] == "ready for an A/B test"
     assert next(v for v in found["verdicts"] if v["slice"] == "items without events")["value"] is None
-    assert sorted(path.name for path in page.parent.iterdir()) == ["report.html", "summary.json"]
+    assert sorted(path.name for path in page.parent.iterdir()) == ["report.html", "summary.json", "tensorboard"]
 
 
 def test_report_needs_no_tensorflow() -> None:
