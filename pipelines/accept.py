@@ -7,8 +7,10 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
+from configs.data import EventTable
 from configs.errors import ConfigError, DataError
-from configs.schema import Config, EventTable, Feature
+from configs.features import Feature
+from configs.schema import Config
 from pipelines.feature_columns import parse
 from pipelines.normalise import as_clock, as_number, as_order, as_text
 from pipelines.sources.base import ROW, require

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DataError
-from configs.schema import Config, duration
+from configs.schema import Config
+from configs.units import duration
 from pipelines.prepare import Prepared, load_prepared
 from pipelines.requests import Rules, Window, requests_at, requests_of_newcomers, requests_within
 from pipelines.sequences import Sequences

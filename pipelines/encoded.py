@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from configs.schema import Config, Feature
+from configs.features import Feature
+from configs.schema import Config
 from pipelines.tables import Requests
 from towers.features import Preprocess, encode, statistics
 

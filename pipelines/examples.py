@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from configs.schema import Config, duration
+from configs.schema import Config
+from configs.units import duration
 from pipelines.sequences import Sequences
 from pipelines.trend import Trend
 

@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.types as ir
 
 from configs.errors import DataError
-from configs.schema import Feature, NumberFeature, VectorFeature
+from configs.features import Feature, NumberFeature, VectorFeature
 from pipelines.normalise import as_clock, as_joined, as_number, as_text, as_vector
 from pipelines.sources.base import require
 

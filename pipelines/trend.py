@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.errors import ConfigError
-from configs.schema import Config, duration
+from configs.schema import Config
+from configs.units import duration
 from pipelines.tables import Interactions
 
 _CLOCK_WINDOWS = ("1d", "7d", "30d")

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from configs.errors import UserError
+from configs.features import Feature
 from configs.load import digest, parse
-from configs.schema import Config, Feature
+from configs.schema import Config
 from serving.runtime import RuntimeFailure, Session, scann_library
 from serving.state import State
 

@@ -5,7 +5,8 @@ Every input begins with the batch. Histories and exclusions are padded with "" t
 
 from __future__ import annotations
 
-from configs.schema import Config, Feature
+from configs.features import Feature
+from configs.schema import Config
 from towers.backend import tf
 
 _STRINGS = ("id", "category", "multi_category", "text")

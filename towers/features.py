@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.schema import Feature
+from configs.features import Feature
 from towers.backend import keras, tf
 from towers.dropout import Randomness
 

@@ -8,7 +8,7 @@ alike: order is read from relative positions and times only.
 
 from __future__ import annotations
 
-from configs.schema import History
+from configs.stages import History
 from towers.backend import keras, tf
 from towers.dropout import Randomness, StepDropout
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.schema import Negatives
+from configs.stages import Negatives
 from towers.backend import tf
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from configs.schema import Config, History
+from configs.schema import Config
+from configs.stages import History
 from towers.backend import keras, tf
 from towers.dropout import Randomness, StepDropout
 from towers.features import Embed, Statistics

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from configs.schema import Feature, Towers
+from configs.features import Feature
+from configs.stages import Towers
 from towers.backend import keras, tf
 from towers.dropout import Randomness, StepDropout
 from towers.features import Embed, Statistics

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, rankdata
 
-from configs.schema import Feature
+from configs.features import Feature
 from pipelines.dataset import Dataset
 from pipelines.diagnose.observed import Observed
 from pipelines.diagnose.telltale import Separation, separation

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DataError
-from configs.schema import Config, duration
+from configs.schema import Config
+from configs.units import duration
 from pipelines.dataset import Dataset
 from pipelines.prepare import Account, Prepared, load_prepared
 from pipelines.split import cut_log

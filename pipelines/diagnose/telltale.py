@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import rankdata
 from sklearn.tree import DecisionTreeClassifier
 
-from configs.schema import Feature, MultiCategoryFeature
+from configs.features import Feature, MultiCategoryFeature
 
 ROWS = 5_000  # of each group, at most
 FEWEST = 50  # rows of a group below which nothing is said

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -70,7 +71,7 @@ def short(name: str) -> str:
 def svg(figure: Figure, name: str) -> str:
     """The figure without what only a file of its own needs; ids are made unique to `name`."""
     buffer = io.StringIO()
-    with warnings.catch_warnings():
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters that the measuring font lacks and the page's has
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()

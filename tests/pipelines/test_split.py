@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from configs.errors import DataError
-from configs.schema import Split
+from configs.stages import Split
 from pipelines.split import Cut, cut_log
 from tests.pipelines.baselines.worlds import events
 

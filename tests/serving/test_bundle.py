@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from configs.errors import UserError
-from configs.schema import CategoryFeature, MultiCategoryFeature, NumberFeature, TimeFeature, VectorFeature
+from configs.features import CategoryFeature, MultiCategoryFeature, NumberFeature, TimeFeature, VectorFeature
 from serving.bundle import (
     GOLDEN,
     MANIFEST,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from configs.schema import Feature
+from configs.features import Feature
 from towers.backend import tf
 from towers.dropout import Randomness
 from towers.features import FIRST_KNOWN, UNKNOWN, Embed, IdEmbedding, Preprocess, encode, statistics

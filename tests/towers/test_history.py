@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs.schema import History
+from configs.stages import History
 from towers.backend import tf
 from towers.dropout import Randomness
 from towers.history import history_encoder, time_bucket

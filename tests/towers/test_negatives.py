@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs.schema import Negatives
+from configs.stages import Negatives
 from towers.backend import tf
 from towers.losses import CandidateSoftmax
 from towers.negatives import choose_columns
