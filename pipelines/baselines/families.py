@@ -9,8 +9,9 @@ from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from configs.schema import Config
-from configs.units import duration
 from pipelines.baselines.base import Baseline
 from pipelines.baselines.blend import Blended
 from pipelines.baselines.content import Content
@@ -21,6 +22,7 @@ from pipelines.baselines.hybrid import LightFM
 from pipelines.baselines.neighbours import ItemNeighbours, UserNeighbours
 from pipelines.baselines.popularity import DecayedPopularity, DiscountedPopularity, Popularity, SegmentPopularity
 from pipelines.baselines.terms import CATEGORIES, WORDS, documents, indicators
+from pipelines.baselines.windows import window_lengths, windows_of
 from pipelines.dataset import Dataset
 
 EXTRA = "pip install 'twinspire[baselines]'"
@@ -44,11 +46,6 @@ class Family:
     settings: tuple[Settings, ...] = ({},)
     left_out: str = ""
     base: str = ""
-
-    @property
-    def popularity(self) -> bool:
-        """Whether it may be served on its own."""
-        return self.name.startswith("popularity")
 
 
 def families(dataset: Dataset) -> tuple[Family, ...]:
@@ -75,16 +72,6 @@ def families(dataset: Dataset) -> tuple[Family, ...]:
         Family("k-NN on ratings",       rated(RatingNeighbours),     _RATING_KNN,  ratings or dense),
         Family("SVD on ratings",        rated(RatingSVD, seed=seed), _RATING_SVD,  ratings),
     )  # fmt: skip
-
-
-def windows_of(dataset: Dataset) -> tuple[str | int, ...]:
-    """Lengths of the windows of recent popularity, as the config writes them."""
-    if dataset.config.baselines.windows:
-        return dataset.config.baselines.windows
-    if dataset.config.data.events.time is not None:
-        return ("7d", "30d")
-    span = max(int(dataset.cuts.validation.moment - dataset.log.time[0]), 100)
-    return (span // 20, span // 4)
 
 
 # --- the settings that are tried, the reference first -------------------------------------------------------
@@ -133,9 +120,13 @@ def _bpr(config: Config) -> tuple[Settings, ...]:
 def popularity_families(dataset: Dataset) -> list[Family]:
     """Those that a bundle may serve on their own, and that the towers are held against."""
     windows = windows_of(dataset)
-    short, long = duration(windows[0]), duration(windows[-1])
+    lengths = window_lengths(dataset)
+    short, long = lengths[0], lengths[-1]
     found = [Family("popularity", Popularity)]
-    found += [Family(f"popularity {window}", partial(Popularity, duration(window))) for window in windows]
+    found += [
+        Family(f"popularity {window}", partial(Popularity, length))
+        for window, length in zip(windows, lengths, strict=True)
+    ]
     if dataset.segment is not None:
         name = f"popularity {windows[-1]} by {dataset.config.data.segment}"
         found.append(Family(name, partial(SegmentPopularity, dataset.segment, long)))
@@ -147,7 +138,7 @@ def popularity_families(dataset: Dataset) -> list[Family]:
 
 
 def _blended(dataset: Dataset, model: Make) -> Make:
-    window = duration(windows_of(dataset)[-1])
+    window = window_lengths(dataset)[-1]
 
     def make(weight: float, name: str = "", **settings: Any) -> Baseline:
         return Blended(model(**settings), settings, window, weight, name)
@@ -194,7 +185,14 @@ def _too_many(dataset: Dataset) -> str:
 
 
 def _unrated(dataset: Dataset) -> str:
-    return "no ratings: data.events.rating names no column" if dataset.tables.ratings is None else ""
+    """Every fit sees the first window, so what can be learned from that can be learned from all."""
+    ratings = dataset.tables.ratings
+    if ratings is None:
+        return "no ratings: data.events.rating names no column"
+    known = ratings[(dataset.cuts.window == 0) & np.isfinite(ratings)]
+    if not len(known):
+        return f"no ratings: {dataset.config.data.events.rating} is empty in the training window"
+    return f"all ratings of the training window are {known[0]:g}" if (known == known[0]).all() else ""
 
 
 def _wordless(config: Config) -> str:

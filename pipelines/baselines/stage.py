@@ -19,6 +19,7 @@ from pipelines.baselines.popularity import Popularity, SegmentPopularity
 from pipelines.baselines.record import FamilyRecord, RatingRow, Row, Tuning, load_tuning, save_tuning
 from pipelines.baselines.tuning import REQUESTS, fitted, sample, settings_of, trials
 from pipelines.dataset import Dataset, load_dataset
+from pipelines.evaluation.compared import is_popularity
 from pipelines.evaluation.results import Results, save_results
 from pipelines.progress import Progress
 from pipelines.stage import Inputs
@@ -53,7 +54,7 @@ def contest(dataset: Dataset, table: Sequence[Family], progress: Progress) -> tu
         record = FamilyRecord(family.name, family.left_out)
         if not family.left_out:
             options = settings_of(family, records)[: config.baselines.trials]
-            choice = len(options) > 1 or family.popularity  # one popularity is chosen among all of them
+            choice = len(options) > 1 or is_popularity(family.name)  # one popularity is chosen among all of them
             tried = trials(family, options, validation, gate.list_k, gate.k) if choice else ()
             best = FamilyRecord(family.name, trials=tried).best if tried else options[0]
             record = replace(record, trials=tried, rows=judge.rows(family, options[0], best))
@@ -106,7 +107,7 @@ def best_popularity(tuning: Tuning) -> str:
     recall = {
         row.name: trial.recall
         for family in tuning.families
-        if family.name.startswith("popularity")
+        if is_popularity(family.name)
         for row in family.rows
         for trial in family.trials
         if trial.settings == row.settings

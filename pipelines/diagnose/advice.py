@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipelines.baselines.windows import window_lengths, windows_of
 from pipelines.diagnose import words
 from pipelines.diagnose.histories import Histories
 from pipelines.diagnose.leaks import Leaks
@@ -95,12 +96,15 @@ def _repeats(observed: Observed, problem: Problem) -> Iterator[Setting]:
 
 def _windows(observed: Observed, contest: Contest | None, holds: Holds) -> Iterator[Setting]:
     """A shorter window of recent popularity, where the shortest one is the best."""
-    length, shortest = min(zip(observed.window_lengths, observed.windows, strict=True))
-    best = contest is not None and contest.recent.name == f"last {shortest}"
-    if not holds["recent"] or not best or (observed.clock and length <= _DAY):
+    dataset = observed.dataset
+    if dataset is None or contest is None:
+        return
+    windows = windows_of(dataset)
+    length, shortest = min(zip(window_lengths(dataset), windows, strict=True))
+    if not holds["recent"] or contest.recent.name != f"last {shortest}" or (observed.clock and length <= _DAY):
         return
     shorter = "1d" if observed.clock else max(length // 4, 1)
-    written = ", ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in (shorter, *observed.windows))
+    written = ", ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in (shorter, *windows))
     yield Setting(
         f"baselines.windows = [{written}]",
         f"the shortest window of recent popularity, {shortest}, is the best one: a shorter one may be better still, "

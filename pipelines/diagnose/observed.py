@@ -11,15 +11,11 @@ import numpy as np
 
 from configs.errors import DataError
 from configs.schema import Config
-from configs.units import duration
 from pipelines.dataset import Dataset
 from pipelines.prepare import Account, Prepared, load_prepared
 from pipelines.split import cut_log
 from pipelines.tables import Interactions
 from pipelines.trend import available_times, trend_of
-
-_CLOCK_WINDOWS = ("7d", "30d")
-_ORDER_WINDOWS = (20, 4)  # without a clock: these parts of the past stand in for a week and a month
 
 
 @dataclass(frozen=True)
@@ -70,18 +66,6 @@ class Observed:
     def span(self) -> int:
         """From the first event to the last, on the events' time axis."""
         return int(self.log.time[-1] - self.log.time[0])
-
-    @property
-    def windows(self) -> tuple[str | int, ...]:
-        """The recent past as baselines count it: the config's windows, or a week and a month."""
-        if self.config.baselines.windows:
-            return self.config.baselines.windows
-        return _CLOCK_WINDOWS if self.clock else tuple(max(self.span // part, 1) for part in _ORDER_WINDOWS)
-
-    @property
-    def window_lengths(self) -> tuple[int, ...]:
-        """The same on the events' time axis."""
-        return tuple(map(duration, self.windows))
 
 
 def observe(config: Config, folder: Path) -> Observed:

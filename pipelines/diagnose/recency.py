@@ -7,16 +7,17 @@ from typing import Literal
 
 import numpy as np
 
+from pipelines.baselines.popularity import Popularity, SegmentPopularity
+from pipelines.baselines.windows import window_lengths, windows_of
 from pipelines.dataset import Dataset
 from pipelines.diagnose.observed import Observed
 from pipelines.evaluation.bootstrap import Interval, interval, paired_interval
 from pipelines.evaluation.metrics import at_depths
 from pipelines.evaluation.ranking import Scorer, rank
-from pipelines.tables import Interactions, Requests
+from pipelines.tables import Requests
 
 REQUESTS = 2_000  # asked at most
 ALL_TIME, HINDSIGHT = "all time", "hindsight"
-_PRIOR = 1_000.0  # events, spread as they are overall, that a segment's own are blended with
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def contest(observed: Observed) -> Contest | None:
         asked = requests.take(np.sort(rng.choice(len(requests), REQUESTS, replace=False)))
     gate = dataset.config.gate
     depths = (gate.list_k, gate.k)
-    ways = _ways(observed, asked)
+    ways = _ways(dataset, asked)
     values = {name: _measured(dataset, way.scorer, asked, depths) for name, way in ways.items()}
     metric = f"ndcg@{gate.list_k}"
     metrics = (metric, f"hit_rate@{gate.list_k}", f"recall@{gate.k}")
@@ -104,39 +105,27 @@ def _measured(dataset: Dataset, scorer: Scorer, requests: Requests, depths: tupl
     return at_depths(lists, requests.targets, sorted(set(depths)))
 
 
-def _ways(observed: Observed, requests: Requests) -> dict[str, _Way]:
-    dataset = observed.dataset
-    assert dataset is not None
-    cut, items = dataset.cuts.validation, dataset.n_items
-    past = dataset.past(cut)
-    ever = np.bincount(past.item, past.weight, items)
-    found = {ALL_TIME: _Way("all time", _same_for_all(ever), "")}
-    name, recent = ALL_TIME, past
-    for window, length in zip(observed.windows, observed.window_lengths, strict=True):
-        name, recent = f"last {window}", past.between(cut.moment - length, cut.moment)
-        counts = np.bincount(recent.item, recent.weight, items)
-        # Items level in the window follow all time.
-        found[name] = _Way("window", _same_for_all(counts + 0.4 * ever / max(ever.max(), 1.0)))
+def _ways(dataset: Dataset, requests: Requests) -> dict[str, _Way]:
+    windows, lengths = windows_of(dataset), window_lengths(dataset)
+    found = {ALL_TIME: _Way("all time", _fitted(dataset, Popularity()), "")}
+    for window, length in zip(windows, lengths, strict=True):
+        found[f"last {window}"] = _Way("window", _fitted(dataset, Popularity(length)))
     if dataset.segment is not None:
-        by = f"{name} by {dataset.config.data.segment}"
-        found[by] = _Way("segment", _by_segment(dataset.segment, recent, items), name)
-    targets = requests.targets
-    worth = 1 / np.minimum(targets.lengths, dataset.config.gate.list_k)  # a hit counts more for who wants little
-    found[HINDSIGHT] = _Way("hindsight", _same_for_all(np.bincount(targets.values, worth[targets.rows], items)))
+        name = f"last {windows[-1]}"
+        scorer = _fitted(dataset, SegmentPopularity(dataset.segment, lengths[-1]))
+        found[f"{name} by {dataset.config.data.segment}"] = _Way("segment", scorer, name)
+    found[HINDSIGHT] = _Way("hindsight", _hindsight(dataset, requests))
     return found
 
 
-def _same_for_all(counts: np.ndarray) -> Scorer:
-    scores = counts.astype(np.float32)
-    return lambda requests: np.broadcast_to(scores, (len(requests), len(scores)))
+def _fitted(dataset: Dataset, counted: Popularity | SegmentPopularity) -> Scorer:
+    cut = dataset.cuts.validation
+    counted.fit(dataset.past(cut), dataset.n_queries, dataset.n_items, cut.moment)
+    return counted.scores
 
 
-def _by_segment(segment: np.ndarray, recent: Interactions, items: int) -> Scorer:
-    overall = np.bincount(recent.item, recent.weight, items)
-    share = overall / max(overall.sum(), 1.0)
-    segments = int(segment.max(initial=-1)) + 1
-    code = segment[recent.query]
-    cell = code[code >= 0].astype(np.int64) * items + recent.item[code >= 0]
-    counts = np.bincount(cell, recent.weight[code >= 0], segments * items).reshape(segments, items)
-    blended = np.concatenate([counts + _PRIOR * share, share[None]]).astype(np.float32)  # the last: unknown segment
-    return lambda requests: blended[segment[requests.query]]
+def _hindsight(dataset: Dataset, requests: Requests) -> Scorer:
+    targets = requests.targets
+    worth = 1 / np.minimum(targets.lengths, dataset.config.gate.list_k)  # a hit counts more for who wants little
+    scores = np.bincount(targets.values, worth[targets.rows], dataset.n_items).astype(np.float32)
+    return lambda asked: np.broadcast_to(scores, (len(asked), len(scores)))

@@ -39,7 +39,9 @@ def feedback(found: Diagnosis) -> Iterator[Finding]:
 
 def _rated(ratings: Ratings | None) -> Finding:
     if ratings is None:
-        return Finding("note", "Implicit: no ratings (data.events.rating), so what is known is that an event happened.")
+        return Finding(
+            "note", "Implicit: no event has a rating (data.events.rating), so what is known is that it happened."
+        )
     top = max(zip(ratings.counts, ratings.values, strict=True))[1]
     text = (
         f"Explicit: {percent(ratings.present)} of the events carry a rating, mean {number(ratings.mean, 2)}, "

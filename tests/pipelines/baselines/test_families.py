@@ -5,7 +5,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from pipelines.baselines.families import EXTRA, LIGHTFM, families, popularity_families, windows_of
+from pipelines.baselines.families import EXTRA, LIGHTFM, families, popularity_families
+from pipelines.baselines.windows import windows_of
 from tests import world
 
 DAY = world.DAY
@@ -18,11 +19,15 @@ def both_installed(monkeypatch):
         monkeypatch.setitem(sys.modules, module, ModuleType(module))
 
 
-def left_out(changes: dict | None = None, rated: bool = True) -> dict[str, str]:
+EVENTS = {"path": "events.csv", "query": "user", "item": "item", "time": "time", "meaning": "taken"}
+
+
+def left_out(changes: dict | None = None, ratings: tuple[float, ...] | None = (3.0, 4.0)) -> dict[str, str]:
+    """Events are rated by turns, or not at all."""
     data = world.dataset(world.config(changes), world.log())
-    if rated:
-        ratings = np.full(len(data.log), 3.0, np.float32)
-        data = dataclasses.replace(data, tables=dataclasses.replace(data.tables, ratings=ratings))
+    if ratings is not None:
+        by_turns = np.resize(np.array(ratings, np.float32), len(data.log))
+        data = dataclasses.replace(data, tables=dataclasses.replace(data.tables, ratings=by_turns))
     return {family.name: family.left_out for family in families(data) if family.left_out}
 
 
@@ -61,9 +66,17 @@ def test_what_is_installed_and_broken_says_so(monkeypatch, tmp_path):
     assert left_out() == {"LightFM": "lightfm cannot be imported: No module named 'no_such_part'"}
 
 
-def test_data_without_ratings():
-    reason = "no ratings: data.events.rating names no column"
-    assert left_out(rated=False) == dict.fromkeys(["biases on ratings", "k-NN on ratings", "SVD on ratings"], reason)
+@pytest.mark.parametrize(
+    ("ratings", "reason"),
+    [
+        (None, "no ratings: data.events.rating names no column"),
+        ((np.nan,), "no ratings: stars is empty in the training window"),
+        ((3.5, np.nan), "all ratings of the training window are 3.5"),
+    ],
+)
+def test_data_without_ratings_to_learn_from(ratings, reason):
+    found = left_out({"data.events": EVENTS | {"rating": "stars"}}, ratings)
+    assert found == dict.fromkeys(["biases on ratings", "k-NN on ratings", "SVD on ratings"], reason)
 
 
 def test_a_catalogue_too_large_for_items_by_items():

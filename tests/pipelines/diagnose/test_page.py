@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def test_the_page_is_well_formed_and_loads_nothing(found: Diagnosis) -> None:
     assert "twinspire run runs/w-1" in read.text
     assert "#0102" not in html  # every colour is the page's own
     assert page(found, "twinspire run runs/w-1") == html
+
+
+def test_the_page_says_once_that_the_test_window_was_read(found: Diagnosis) -> None:
+    text = _Reader(page(found, "twinspire run runs/w-1")).text
+    assert text.count("is read from the whole log, the test window too") == 1
+
+
+def test_it_needs_no_model_and_no_baseline_that_is_slow_to_import() -> None:
+    heavy = "{'tensorflow', 'implicit', 'lightfm', 'surprise'}"
+    called = [sys.executable, "-c", f"import pipelines.diagnose, sys; print({heavy} & set(sys.modules))"]
+    assert subprocess.run(called, capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_every_plot_is_shown(found: Diagnosis) -> None:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from pipelines.baselines.families import popularity_families
 from pipelines.diagnose.recency import ALL_TIME, HINDSIGHT, contest
+from pipelines.evaluation.metrics import at_depths
+from pipelines.evaluation.ranking import rank
 from tests.pipelines.diagnose.test_popularity import shifting
 from tests.pipelines.diagnose.worlds import DAY, START, observed, plain
 
@@ -78,6 +82,34 @@ def test_nobody_comes_back() -> None:
 
 def test_an_order_has_parts_of_itself_for_windows() -> None:
     rng = np.random.default_rng(1)
-    found = contest(observed(rng.integers(0, 50, 2_000), rng.integers(0, 90, 2_000), range(2_000), clock=False))
+    world = observed(rng.integers(0, 50, 2_000), rng.integers(0, 90, 2_000), range(2_000), clock=False)
+    found = contest(world)
     assert found is not None
-    assert [one.name for one in found.contenders] == [ALL_TIME, "last 99", "last 499", HINDSIGHT]
+    # The baselines' windows: a twentieth and a fourth of what lies before the validation cut, at .8 of the log.
+    assert [one.name for one in found.contenders] == [ALL_TIME, "last 79", "last 399", HINDSIGHT]
+    assert [one.name for one in popularity_families(world.dataset)][1:3] == ["popularity 79", "popularity 399"]
+
+
+def test_the_contest_is_that_of_the_baselines() -> None:
+    """The same lists for everybody as the families of popularity make, segments included."""
+    rng = np.random.default_rng(2)
+    query = rng.integers(0, 100, 4_000)
+    world = observed(
+        query,
+        rng.integers(0, 60, 4_000),
+        START + rng.integers(0, 60 * DAY, 4_000),
+        queries={"side": ["left" if q % 3 else "" for q in range(100)]},
+        features=({"name": "side", "table": "queries", "kind": "category"},),
+        data={"segment": "side"},
+    )
+    dataset, found = world.dataset, contest(world)
+    assert found is not None
+    cut = dataset.cuts.validation
+    ours = {"all time": "popularity", "last 7d": "popularity 7d", "last 30d by side": "popularity 30d by side"}
+    made = {family.name: family.make() for family in popularity_families(dataset)[:4]}
+    for name, family in ours.items():
+        made[family].fit(dataset.past(cut), dataset.n_queries, dataset.n_items, cut.moment)
+        lists = rank(made[family].scores, dataset.validation_requests, 20, dataset.eligible(cut), True)
+        expected = at_depths(lists, dataset.validation_requests.targets, [5, 20])
+        assert found.of(name).measures["ndcg@5"].mean == pytest.approx(expected["ndcg@5"].mean())
+        assert found.of(name).measures["recall@20"].mean == pytest.approx(expected["recall@20"].mean())
