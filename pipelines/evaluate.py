@@ -32,6 +32,7 @@ from pipelines.evaluation.funnel import (
     save_funnels,
     taken_by_newcomers,
     taken_in_test,
+    with_not_asked,
 )
 from pipelines.evaluation.leaderboard import leaderboard, save_leaderboard
 from pipelines.evaluation.ranking import Scorer
@@ -54,7 +55,7 @@ from pipelines.newcomers import Newcomers, answer_newcomers, stages_of
 from pipelines.progress import Progress
 from pipelines.rank import load_ranker
 from pipelines.stage import Inputs
-from pipelines.tables import Candidates, Ragged
+from pipelines.tables import Candidates, Ragged, Requests
 from pipelines.train import REFITTED, load_towers
 from towers.backend import tf
 
@@ -68,10 +69,12 @@ def evaluate(config: Config, inputs: Inputs, out: Path, progress: Progress) -> N
     vectors = load_towers(dataset, inputs["train"], REFITTED, dataset.cuts.test)
     scorer = load_ranker(dataset, vectors.encoded, inputs["rank"])
     newcomers = answer_newcomers(dataset, vectors, judged.index, scorer, judged.popularity)
-    slices = [*slices_of_requests(dataset, dataset.test_requests), *slices_of_items(dataset, dataset.cuts.test)]
+    taken = taken_in_test(dataset)
+    slices = [*slices_of_requests(dataset, taken), *slices_of_items(dataset, dataset.cuts.test)]
     _leaderboard(judged, out)
-    found = _slices(judged, slices, newcomers, out)
-    lost = _funnel(judged, slices, newcomers, out)
+    asked = np.isin(taken.query, dataset.test_requests.query)
+    found = _slices(judged, list(_of_asked(slices, asked)), newcomers, out)
+    lost = _funnel(judged, taken, slices, newcomers, out)
     save_ceilings(ceilings(stages_of(judged.ours), judged.targets, config.gate.list_k), out)
     save_spreads(_spreads(judged, scorer), out)
     if config.evaluation.sampled_negatives:
@@ -121,6 +124,14 @@ def _leaderboard(judged: _Judged, out: Path) -> None:
     save_leaderboard(found, out)
 
 
+def _of_asked(slices: Sequence[Slice], asked: np.ndarray) -> Iterator[Slice]:
+    """The slices of all who come back, cut down to those of them that are `asked`; none that is empty then."""
+    for one in slices:
+        mask = one.mask[asked] if one.of == "requests" else one.mask
+        if mask.any():
+            yield replace(one, mask=mask)
+
+
 def _slices(judged: _Judged, slices: Sequence[Slice], newcomers: Newcomers | None, out: Path) -> SliceResults:
     dataset, min_users = judged.dataset, judged.dataset.config.gate.floors.min_users
     results = {**judged.baselines, **judged.ours}
@@ -143,11 +154,13 @@ def _newcomers(newcomers: Newcomers, judged: _Judged, min_users: int) -> Iterato
         yield replace(row, of="newcomers", dimension="newcomers", slice="newcomers"), values
 
 
-def _funnel(judged: _Judged, slices: Sequence[Slice], newcomers: Newcomers | None, out: Path) -> Funnels:
+def _funnel(
+    judged: _Judged, taken: Requests, slices: Sequence[Slice], newcomers: Newcomers | None, out: Path
+) -> Funnels:
+    """taken, slices: of all who come back, judged or not."""
     dataset, asked = judged.dataset, judged.dataset.test_requests
     config, eligible = dataset.config, dataset.eligible(dataset.cuts.test)
     stages, list_k = stages_of(judged.ours), config.gate.list_k
-    taken = taken_in_test(dataset)
     held = held_out(dataset, asked, taken)
     fate = fates(held, asked, eligible, dataset.filter_seen, stages, list_k)
     missing = ~np.isin(taken.query, asked.query)
@@ -156,8 +169,9 @@ def _funnel(judged: _Judged, slices: Sequence[Slice], newcomers: Newcomers | Non
         list_k=list_k,
         not_asked=int(missing.sum()),
         not_asked_items=int(taken.targets.lengths[missing].sum()),
-        rows=funnels(held, fate, slices),
+        rows=funnels(*with_not_asked(held, fate, asked, taken, eligible), slices),
         newcomers=_lost_to_newcomers(dataset, newcomers) if newcomers is not None else None,
+        newcomers_in_rows=int(np.isin(newcomers.requests.query, taken.query).sum()) if newcomers is not None else 0,
     )
     save_funnels(found, out)
     popular = judged.baselines[judged.popularity.name].items[:, :list_k]

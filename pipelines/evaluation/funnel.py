@@ -2,7 +2,8 @@
 
 A held-out item is a distinct (request, item): an item that the query takes in the judged window, from the request
 on and within the horizon, before anything is filtered. Where only the next (or the last) admissible item is asked
-for, what is taken after it (or before) is not held out. Each has one fate, the first of these that holds:
+for, what is taken after it (or before) is not held out; where there is none, all that is taken is. Each has one fate,
+the first of these that holds:
 
     absent         it is not in the catalogue at the cut: it enters later, or may not be recommended
     filtered       the query has taken it already, and what is seen is not recommended again
@@ -14,6 +15,7 @@ for, what is taken after it (or before) is not held out. Each has one fate, the 
 
 So an item that the index finds although K others score higher (an approximate search may stumble on one) counts by
 what became of it afterwards. As each item has one fate, the fates add up to the held-out items, in every slice too.
+Queries that come back and are not judged, since all that they take is absent or filtered, count like the judged ones.
 """
 
 from __future__ import annotations
@@ -71,9 +73,11 @@ class Funnel:
 class Funnels:
     """k: how many are retrieved; list_k: how many are shown; rows: of all held-out items, and of every slice.
 
-    not_asked, not_asked_items: queries with a past that come back and are not judged, since all that they take is
-    absent or filtered, and how many such items; they are in no funnel.
-    newcomers: the funnel of queries without a past, of as many as were judged; None where there are none.
+    not_asked, not_asked_items: queries that come back and are not judged, since all that they take is absent or
+    filtered, and how many such items; the rows count them too.
+    newcomers: the funnel of queries without a past, of as many as were judged; None where there are none. Where
+    histories roll, newcomers_in_rows of them come back within the window and are in the rows as well, asked later and
+    with the history that they have by then: the two funnels must not be added.
     """
 
     k: int
@@ -82,6 +86,7 @@ class Funnels:
     not_asked_items: int
     rows: tuple[Funnel, ...]
     newcomers: Funnel | None
+    newcomers_in_rows: int = 0
 
 
 def taken_in_test(dataset: Dataset) -> Requests:
@@ -128,6 +133,19 @@ def fates(
         (pair.listed(stages.exact), MISSED),
     )
     return np.select([where for where, _ in lost], [fate for _, fate in lost], BELOW).astype(np.int8)
+
+
+def with_not_asked(
+    held: Ragged, fate: np.ndarray, requests: Requests, taken: Requests, eligible: np.ndarray
+) -> tuple[Ragged, np.ndarray]:
+    """The held-out items, a row for each of `taken`, and their fates: those of `requests`, and all that is taken by
+    the queries that are not asked, where what is not absent is filtered."""
+    rest = np.flatnonzero(~np.isin(taken.query, requests.query))
+    others = taken.targets.take(rest)
+    row = np.concatenate([np.searchsorted(taken.query, requests.query)[held.rows], rest[others.rows]])
+    values = np.concatenate([held.values, others.values])
+    lost = np.concatenate([fate, np.where(eligible[others.values], FILTERED, ABSENT).astype(fate.dtype)])
+    return Ragged.from_rows(row, values, len(taken)), lost[np.argsort(row, kind="stable")]
 
 
 def funnel(held: Ragged, fate: np.ndarray, part: Slice | None = None) -> Funnel:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.dataset import Dataset
+from pipelines.evaluation.funnel import ABSENT, FILTERED, Stages, fates, held_out, taken_in_test, with_not_asked
 from pipelines.split import Cut
 
 _PURPOSES = {
@@ -46,11 +47,14 @@ class Window:
 class Judged:
     """Who is judged on the test window, and what could not be judged.
 
-    wanted: pairs of a known query and an item that is new to it; unavailable: those of them whose item enters
-    the catalogue after the cut; new_queries: queries without a past, of whom nothing is asked.
+    The pairs are those of the funnel: held-out items of the requests, and of the other queries that come back
+    (`returning` with the requests). wanted: those of them that are not filtered as taken already; unavailable: those
+    that are absent from the catalogue at the cut, so that the rest are the requests' targets. new_queries: queries
+    without a past that something is asked of, as newcomers.
     """
 
     requests: int
+    returning: int
     wanted: int
     unavailable: int
     new_queries: int
@@ -94,15 +98,14 @@ def windows(dataset: Dataset) -> tuple[Window, ...]:
 
 
 def judged(dataset: Dataset) -> Judged:
-    """Count what the test window asks for, in the same way as the requests are made."""
-    cuts, items = dataset.cuts, np.int64(dataset.n_items)
-    past, later = dataset.past(cuts.test), cuts.between(dataset.log, cuts.test, cuts.end)
-    known = np.bincount(past.query, minlength=dataset.n_queries) > 0
-    pairs = np.setdiff1d(later.query * items + later.item, past.query * items + past.item)
-    pairs = pairs[known[pairs // items]]
-    unavailable = ~dataset.eligible(cuts.test)[pairs % items]
-    new = np.unique(later.query[~known[later.query]])
-    return Judged(len(dataset.test_requests), len(pairs), int(unavailable.sum()), len(new))
+    """Count what the test window asks for, as the funnel does before any list is looked at."""
+    asked, taken, eligible = dataset.test_requests, taken_in_test(dataset), dataset.eligible(dataset.cuts.test)
+    held = held_out(dataset, asked, taken)
+    nothing = np.empty((len(asked), 0), np.int32)
+    fate = fates(held, asked, eligible, dataset.filter_seen, Stages(nothing, nothing, nothing, nothing), 0)
+    _, fate = with_not_asked(held, fate, asked, taken, eligible)
+    wanted, unavailable = int((fate != FILTERED).sum()), int((fate == ABSENT).sum())
+    return Judged(len(asked), len(taken), wanted, unavailable, len(dataset.newcomers))
 
 
 def _date(moment: int) -> str:

@@ -22,6 +22,7 @@ from pipelines.evaluation.funnel import (
     save_funnels,
     taken_by_newcomers,
     taken_in_test,
+    with_not_asked,
 )
 from pipelines.evaluation.metrics import hits
 from pipelines.evaluation.slices import slices_of_items, slices_of_requests
@@ -99,11 +100,17 @@ def test_what_comes_late_was_absent_even_if_a_list_holds_it_and_what_was_seen_is
     assert (lost[9], lost[0]) == ("absent", "filtered")
 
 
-def test_queries_that_are_not_judged_are_counted_apart():
-    dataset = _dataset()
-    taken = taken_in_test(dataset)
-    assert taken.query.tolist() == [0, 1]
-    assert taken.targets[1].tolist() == [8, 9]
+def test_queries_that_are_not_judged_lose_all_as_absent_or_filtered():
+    dataset = _dataset([*HISTORY, (4, 8, 3), *WINDOW, *OTHERS, (4, 1, 130)])
+    requests, taken = dataset.test_requests, taken_in_test(dataset)
+    assert (requests.query.tolist(), taken.query.tolist()) == ([0, 4], [0, 1, 4])
+    held = held_out(dataset, requests, taken)
+    fate = np.arange(len(held.values)) % 2 + FATES.index("ranked out")
+    everything, lost = with_not_asked(held, fate, requests, taken, dataset.eligible(dataset.cuts.test))
+    assert [everything[row].tolist() for row in range(3)] == [held[0].tolist(), [8, 9], [1]]
+    ours = len(held[0])
+    assert [FATES[number] for number in lost[ours : ours + 2]] == ["filtered", "absent"]
+    assert [*lost[:ours], *lost[ours + 2 :]] == fate.tolist()
 
 
 def test_newcomers_have_a_funnel_of_their_own():
@@ -175,16 +182,25 @@ def test_fates_add_up_to_the_held_out_items_in_every_slice(seed, changes):
     held = held_out(dataset, requests, taken_in_test(dataset))
     eligible = dataset.eligible(dataset.cuts.test)
     fate = fates(held, requests, eligible, dataset.filter_seen, stages, 3)
-    expected = {
+    judged = {
         (row, item): _naive(item, row, requests, eligible, dataset.filter_seen, stages)
         for row in range(len(requests))
         for item in _taken(dataset, requests, row)
     }
     assert {
         (int(row), int(item)): FATES[number] for row, item, number in zip(held.rows, held.values, fate, strict=True)
-    } == expected
-    assert len(held.values) == len(expected)
-    slices = [*slices_of_requests(dataset, requests), *slices_of_items(dataset, dataset.cuts.test)]
+    } == judged
+    assert len(held.values) == len(judged)
+    # From here on of all who come back: those who are not asked had no list to find anything in.
+    taken = taken_in_test(dataset)
+    held, fate = with_not_asked(held, fate, requests, taken, eligible)
+    place = [taken.query.tolist().index(query) for query in requests.query.tolist()]
+    expected = {(place[row], item): lost for (row, item), lost in judged.items()}
+    for row in np.flatnonzero(~np.isin(taken.query, requests.query)).tolist():
+        for item in taken.targets[row].tolist():
+            expected[row, item] = "filtered" if eligible[item] else "absent"
+            assert not eligible[item] or (dataset.filter_seen and item in taken.history[row])
+    slices = [*slices_of_requests(dataset, taken), *slices_of_items(dataset, dataset.cuts.test)]
     found = funnels(held, fate, slices)
     assert found[0].total == len(expected)
     assert dict(zip(FATES, found[0].counts, strict=True)) == dict.fromkeys(FATES, 0) | Counter(expected.values())

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from pipelines.dataset import load_dataset
 from pipelines.prepare import prepare
-from pipelines.report.data import data_part
+from pipelines.report.data import data_part, judged
 from tests.pipelines.report.runs import DAYS, ITEMS, QUERIES, make_config, write_tables
 
 
@@ -32,6 +34,32 @@ def test_judged_agrees_with_the_requests(won) -> None:
     assert judged.wanted - judged.unavailable == len(dataset.test_requests.targets.values)
     assert judged.unavailable == 2  # u0 and u1 take i11, which enters on the last day
     assert judged.new_queries == 1
+    assert judged.returning == judged.requests + 1  # u0 takes nothing but i11
+
+
+@pytest.mark.parametrize("seen_items", ["filter", "keep"])
+@pytest.mark.parametrize(
+    ("split", "unavailable"),
+    [
+        ({}, 2),
+        ({"horizon": "2d"}, 0),  # i11 is taken later
+        ({"targets": "next"}, 1),  # u1 takes another item first, and no more is asked for
+        ({"targets": "last"}, 2),
+        ({"history": "rolling"}, 2),
+    ],
+)
+def test_judged_follows_the_rules_of_the_requests(tmp_path, seen_items, split, unavailable) -> None:
+    write_tables(tmp_path)
+    config = make_config(tmp_path, split=split)
+    data = config.data.model_copy(update={"seen_items": seen_items})
+    config = config.model_copy(update={"data": data})
+    prepare(config, tmp_path / "prepare")
+    dataset = load_dataset(config, tmp_path / "prepare")
+    found = judged(dataset)
+    assert found.wanted - found.unavailable == len(dataset.test_requests.targets.values)
+    assert found.requests == len(dataset.test_requests) <= found.returning
+    assert found.new_queries == len(dataset.newcomers)
+    assert found.unavailable == unavailable
 
 
 def test_order_has_no_dates(tmp_path) -> None:
