@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-cuts lock clean
+.PHONY: help install demo test lint format bench bench-cuts bench-evaluation lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench: install  ## run the short benchmarks; results in runs/bench/
 
 bench-cuts: install  ## towers against baselines on MovieLens 1M at three cuts (30 minutes); DATA=folder of ml-1m
 	$(BIN)/python -m tests.bench.cuts $(or $(DATA),data/ml-1m)
+
+bench-evaluation: install  ## exact ranking of a whole catalogue against FactorizedTopK (3 minutes)
+	$(BIN)/python -m tests.bench.evaluation
 
 lock:  ## recompute requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock

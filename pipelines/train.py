@@ -19,7 +19,7 @@ from pipelines import encoded as encoding
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.encoded import Encoded
 from pipelines.evaluation.metrics import per_request
-from pipelines.evaluation.ranking import rank
+from pipelines.evaluation.ranking import rank_targets
 from pipelines.evaluation.slices import request_slices
 from pipelines.examples import Examples
 from pipelines.fit import Fitted, Rate, Trainer, load_weights, save_weights
@@ -114,7 +114,7 @@ def _select(
 
     def validate() -> Mapping[str, float]:
         vectors = Vectors(config, model, encoded, trend)
-        candidates = rank(vectors.score, requests, config.gate.k, eligible, dataset.filter_seen)
+        candidates = rank_targets(vectors.score, requests, config.gate.k, eligible, dataset.filter_seen)
         recall = per_request(candidates, requests.targets, config.gate.k)["recall"]
         ndcg = per_request(candidates, requests.targets, config.gate.list_k)["ndcg"]
         slices = request_slices(dataset, requests)

@@ -10,6 +10,7 @@ import numpy as np
 
 from configs.schema import Config
 from pipelines.encoded import Encoded
+from pipelines.evaluation.dot_product import DotProduct
 from pipelines.tables import Requests
 from towers.backend import tf
 from towers.retrieval import TwoTower
@@ -60,9 +61,10 @@ class Vectors:
         ]
         return np.concatenate(blocks) if blocks else np.zeros((0, self.items.shape[1]), np.float32)
 
-    def score(self, requests: Requests) -> np.ndarray:
+    @cached_property
+    def score(self) -> DotProduct:
         """Scores of the whole catalogue, [R, N]."""
-        return self.of(requests) @ self.items.T
+        return DotProduct(self.of, self.items)
 
     def _inputs(self, requests: Requests) -> dict[str, np.ndarray]:
         return request_inputs(requests, self.config.towers.history.length) | self.encoded.requests(requests)

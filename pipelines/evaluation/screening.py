@@ -44,8 +44,7 @@ class Screen:
             values = tf.cast(self._cheap[-1], tf.float32).numpy()
             self._longest = max(self._longest, _longest(values))
             self._rounded = max(self._rounded, _longest(moved - values))
-        # Sums of d products in float32, in whatever order: the cheap one's and the exact one's (Higham, 2002, 3.1).
-        self._summed = 2.0**-23 * (items.shape[1] + 4) * (self._longest + _longest(items))
+        self._both = self._longest + (self._longest + _longest(self._mean[None]))
 
     def lowered(self, vectors: np.ndarray) -> tf.Tensor:
         """float32 vectors at the precision of the cheap scores."""
@@ -69,13 +68,20 @@ class Screen:
         return keys
 
     def error(self, queries: np.ndarray) -> np.ndarray:
-        """How far a cheap score, before it is rounded to a key, may be from the exact one, float64 [b]."""
+        """How far a cheap score, before it is rounded to a key, may be from the exact one, float64 [b].
+
+        Raises ValueError for queries so long that scores may be infinite.
+        """
         length, rounded = (
             np.linalg.norm(vectors.astype(np.float64), axis=1)
             for vectors in (queries, queries - tf.cast(self.lowered(queries), tf.float32).numpy())
         )
+        if length.max(initial=0) * self._both > np.finfo(np.float32).max / 2:
+            raise ValueError("scores: got vectors whose products are too large for float32, expected finite scores")
+        # Of sums of d products in float32, in whatever order: the cheap score and the exact one (Higham, 2002, 3.1).
+        summed = 2.0**-23 * (self.items.shape[1] + 4) * self._both
         # The last term is for subnormal numbers, which processors may take for zero.
-        return length * (self._rounded + self._summed) + rounded * self._longest + 1e-30
+        return length * (self._rounded + summed) + rounded * self._longest + 1e-30
 
     def shift(self, queries: np.ndarray) -> np.ndarray:
         """By how much the cheap scores of each query are lower than the exact ones, float64 [b]."""
@@ -102,37 +108,37 @@ class Screen:
 
 
 def contenders(
-    screen: Screen, queries: np.ndarray, k: int, barred: Ragged, spare: float = _SPARE
+    screen: Screen, queries: np.ndarray, k: int, barred: Ragged, floor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row and place of all pairs that may be among a query's k best, ascending by row.
 
-    queries: float32 [b, d], all finite, b below 65,536; barred: places that are out of the question, by query.
+    queries: float32 [b, d], all finite, b below 65,536; barred: places that are out of the question, by query; floor:
+    keys [b] below which there is nothing to be found, by default a guess, which is mended where it is too high.
     """
-    lowered, floor, found, held = screen.lowered(queries), np.zeros(1), [], 0
+    lowered, found, held = screen.lowered(queries), [], 0
     for chunk, start in enumerate(screen.starts):
-        keys = screen.keys(lowered, chunk, barred, positive=floor.min() > 0)
-        if not chunk:
-            floor = _floor(keys, spare * k / len(screen.items), screen.lowest)
+        keys = screen.keys(lowered, chunk, barred, positive=floor is not None and floor.min() > 0)
+        floor = _guess(keys, k / len(screen.items)) if floor is None else floor
         cell = np.flatnonzero(keys >= floor[:, None])
         row, place = np.divmod(cell, keys.shape[1])
         found.append((row.astype(np.uint16), place + start, keys.ravel()[cell]))  # 16 bits are sorted fastest
         held += len(cell)
         if held > _MOST and len(queries) > 1:
             halves = np.split(np.arange(len(queries)), [len(queries) // 2])
-            return _merged(*((rows, contenders(screen, queries[rows], k, barred.take(rows), spare)) for rows in halves))
+            parts = ((half, queries[half], barred.take(half), floor[half]) for half in halves)
+            return _merged(*((half, contenders(screen, of, k, out, least)) for half, of, out, least in parts))
     row, place, key = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.argsort(row, kind="stable")
     row, place, key = row[order], place[order], key[order]
     kth = np.partition(padded(row, key, len(queries), screen.lowest, k), -k, axis=1)[:, -k]
     # k scores are at least the k-th's least less its error, and the key of as good an item may err as far below that.
-    cut = screen.key(screen.least(kth) - 2 * screen.error(queries))
-    certain = (floor == screen.lowest + 1) | ((kth > screen.lowest) & (cut >= floor))
-    kept = certain[row] & (key >= cut[row])
+    cut = np.maximum(screen.key(screen.least(kth) - 2 * screen.error(queries)), screen.lowest + 1)
+    high = np.flatnonzero(cut < floor)
+    kept = (key >= cut[row]) & (cut >= floor)[row]
     sure = np.arange(len(queries)), (row[kept], place[kept])
-    rest = np.flatnonzero(~certain)
-    if not len(rest):
+    if not len(high):
         return sure[1]
-    return _merged(sure, (rest, contenders(screen, queries[rest], k, barred.take(rest), 4 * spare)))
+    return _merged(sure, (high, contenders(screen, queries[high], k, barred.take(high), cut[high])))
 
 
 def better(
@@ -159,23 +165,18 @@ def better(
         row, other = np.divmod(cell, keys.shape[1])
         row, other, before = left[row], other + start, keys.ravel()[cell] > sure[left[row]]
         unsure = np.flatnonzero(~before)
-        before[unsure] = _before(screen, queries, own, place, precedence, row[unsure], other[unsure])
+        scores, mine = screen.exact(queries, row[unsure], other[unsure]), own[row[unsure]]
+        precedes = precedence[other[unsure]] < precedence[place[row[unsure]]]
+        before[unsure] = (scores > mine) | ((scores == mine) & precedes)
         count += np.bincount(row[before], minlength=len(queries))
         left = left[count[left] < k]
     return np.minimum(count, k)
 
 
-def _before(screen, queries, own, place, precedence, row, other):
-    scores, mine = screen.exact(queries, row, other), own[row]
-    return (scores > mine) | ((scores == mine) & (precedence[other] < precedence[place[row]]))
-
-
-def _floor(keys: np.ndarray, share: float, lowest: np.integer) -> np.ndarray:
-    """Keys that about `share` of all items reach, as judged by a sample of n of them: keys [b, n]."""
-    expected = share * keys.shape[1]
-    rank = int(np.ceil(expected + 4.5 * np.sqrt(expected)))
-    if rank >= keys.shape[1]:
-        return np.full(len(keys), lowest + 1)
+def _guess(keys: np.ndarray, share: float) -> np.ndarray:
+    """Keys that somewhat more than `share` of all items reach, judged by a sample of n of them; keys [b, n]."""
+    expected = _SPARE * share * keys.shape[1]
+    rank = min(int(np.ceil(expected + 4.5 * np.sqrt(expected))), keys.shape[1])
     return np.partition(keys, -rank, axis=1)[:, -rank]
 
 

@@ -66,8 +66,9 @@ def test_contenders_hold_the_best(dtype, world, k, most, spare):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(screening, "CHUNK", 7)
         patch.setattr(screening, "_MOST", most)
+        patch.setattr(screening, "_SPARE", spare)
         screen = Screen(items, dtype)
-        row, place = contenders(screen, queries, k, barred, spare)
+        row, place = contenders(screen, queries, k, barred)
     assert (np.diff(row) >= 0).all()
     scores = all_exact(screen, queries)
     for n in range(len(queries)):
@@ -102,11 +103,21 @@ def test_better_counts_what_comes_before(dtype, world, k, data):
         assert count[n] == min(len(before), k)
 
 
+def spread_vectors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    items = rng.standard_normal((40, 32)) * rng.exponential(size=(40, 1)) + 1
+    return items, rng.standard_normal((30, 32)) * rng.exponential(size=(30, 1))
+
+
+def differences_of_axes(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Items that are exact at any precision, so that the error is that of the queries, and scores small beside it."""
+    plus, minus = np.nonzero(1 - np.eye(6))
+    return np.eye(6)[plus] - np.eye(6)[minus], 1 + 0.01 * rng.random((30, 6))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_no_cheap_score_is_further_off_than_the_error(dtype, small):
-    rng = np.random.default_rng(0)
-    items = (rng.standard_normal((40, 32)) * rng.exponential(size=(40, 1)) + 1).astype(np.float32)
-    queries = (rng.standard_normal((30, 32)) * rng.exponential(size=(30, 1))).astype(np.float32)
+@pytest.mark.parametrize("vectors", [spread_vectors, differences_of_axes])
+def test_no_cheap_score_is_further_off_than_the_error(dtype, vectors, small):
+    items, queries = (of.astype(np.float32) for of in vectors(np.random.default_rng(0)))
     screen = Screen(items, dtype)
     error, true = screen.error(queries), all_exact(screen, queries) - screen.shift(queries)[:, None]
     for chunk, start in enumerate(screen.starts):
@@ -135,6 +146,11 @@ def test_few_are_left_in_doubt():
     for dtype, most in zip(DTYPES, (2.0, 1.01), strict=True):
         row, _ = contenders(Screen(items, dtype), queries, 50, nothing(20))
         assert 50 * 20 <= len(row) <= 50 * 20 * most
+
+
+def test_products_that_overflow_are_refused():
+    with pytest.raises(ValueError, match="too large for float32"):
+        contenders(Screen(np.full((3, 2), 1e30, np.float32)), np.full((1, 2), 1e9, np.float32), 1, nothing(1))
 
 
 def test_positive_keys_are_those_of_the_ordered(small):
