@@ -41,7 +41,7 @@ bench: install  ## run the short benchmarks; results in runs/bench/
 bench-cuts: install  ## towers against baselines on MovieLens 1M at three cuts (30 minutes); DATA=folder of ml-1m
 	$(BIN)/python -m tests.bench.cuts $(or $(DATA),data/ml-1m)
 
-bench-evaluation: install  ## exact ranking of a whole catalogue against FactorizedTopK (3 minutes)
+bench-evaluation: install  ## exact ranking of a whole catalogue against FactorizedTopK (6 minutes)
 	$(BIN)/python -m tests.bench.evaluation
 
 lock:  ## recompute requirements.lock from pyproject.toml (needs uv)

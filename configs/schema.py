@@ -86,6 +86,8 @@ class Config(Section):
             )
         if self.gate.list_k > self.rerank.pool:
             raise ValueError(f"gate.list_k = {self.gate.list_k} is above rerank.pool = {self.rerank.pool}")
+        if self.gate.list_k > self.gate.k:
+            raise ValueError(f"gate.list_k = {self.gate.list_k} is above gate.k = {self.gate.k}")
         if self.index.candidates < self.gate.k:
             raise ValueError(f"index.candidates = {self.index.candidates} is below gate.k = {self.gate.k}")
         return self

@@ -116,7 +116,7 @@ def evaluate(target: RunOrConfig, runs: Runs = Path("runs"), override: Override 
 
     work = _open(target, runs, override)
     result = run_until(work, "evaluate", _progress())
-    _show(work.config, work.folder)
+    _show(work.config, work.folder, everyone=True)
     _lines(("evaluate", result), ("next", _command("report", work.folder)))
 
 
@@ -130,10 +130,14 @@ def diagnose(target: RunOrConfig, runs: Runs = Path("runs"), override: Override 
     work = _open(target, runs, override)
     prepared = run_until(work, "prepare", _progress())
     found = diagnose_data(observe(work.config, prepared))
-    following = _command("baselines" if found.advice.design == "popularity" else "run", work.folder)
+    obstacle = _obstacle(work.config, prepared)
+    if obstacle:
+        following = _command("diagnose", target, *_elsewhere(target, runs))
+    else:
+        following = _command("baselines" if found.advice.design == "popularity" else "run", work.folder)
     page = write_diagnosis(found, work.folder / "diagnosis", following)
     print_diagnosis(found, _console())
-    _lines(("diagnosis", page), ("next", following))
+    _lines(("diagnosis", page), *([("mend first", obstacle)] if obstacle else ()), ("next", following))
 
 
 @app.command()
@@ -212,7 +216,7 @@ def tensorboard(
     target: RunOrConfig,
     runs: Runs = Path("runs"),
     override: Override = None,
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 6006,
+    port: Annotated[int, typer.Option(help="Port on this machine.", min=1, max=65535)] = 6006,
 ) -> None:
     """Open TensorBoard on a run, or on a search's folder."""
     from pipelines.board import open_board
@@ -229,14 +233,15 @@ def tune(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = No
 
     from pipelines.tune import tune as search
 
-    outcome = search(*_config(target, runs, override), _progress())
+    config, root = _config(target, runs, override)
+    outcome = search(config, root, _progress())
     from pipelines.tune.outcome import print_outcome
 
     print_outcome(outcome, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
     _lines(
         ("TensorBoard", _command("tensorboard", outcome.folder)),
         ("best config", outcome.toml),
-        ("next", _command("run", outcome.toml)),
+        ("next", _command("run", outcome.toml, *_elsewhere(outcome.toml, root))),
     )
 
 
@@ -250,6 +255,22 @@ def data(
 
     folder = download(name, out)
     _lines(("data", folder), ("next", _command("run", f"configs/{name}.toml", "--set", f"data.path={folder}")))
+
+
+def _obstacle(config: Any, prepared: Path) -> str:
+    """Why the stages after prepare would refuse its tables; empty where they would not."""
+    from pipelines.dataset import load_dataset
+
+    try:
+        load_dataset(config, prepared)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _elsewhere(target: Path, runs: Path) -> tuple[str, ...]:
+    """The option that says where runs are, where a command on a TOML file needs it."""
+    return () if target.is_dir() or runs == Path("runs") else ("--runs", str(runs))
 
 
 def _open(target: Path, runs: Path, override: list[str] | None) -> Any:
@@ -277,13 +298,13 @@ def _progress() -> Any:
     return Progress(quiet=_state["quiet"])
 
 
-def _show(config: Any, folder: Path) -> None:
-    """The summary of a run on standard output."""
+def _show(config: Any, folder: Path, everyone: bool = False) -> None:
+    """The summary of a run on standard output; everyone: with the whole leaderboard."""
     from pipelines.report import print_summary, summarise
     from pipelines.stage import current_results
 
     results = current_results(folder)
-    print_summary(summarise(config, results), _console())
+    print_summary(summarise(config, results), _console(), everyone)
 
 
 def _console() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,7 +145,24 @@ def _check(dataset: Dataset) -> None:
         )
     for name, requests in (("validation", dataset.validation_requests), ("test", dataset.test_requests)):
         if not len(requests):
+            new = "something new" if dataset.filter_seen else "an item of the catalogue"
             raise DataError(
-                f"split: the {name} window has no query with a past and something new in it; expected at least one: "
-                f'move split.validation, split.ranker or split.test, or set split.history = "rolling" for sessions'
+                f"split: the {name} window has no query with a past and {new} in it{_within(dataset)}; expected at "
+                f"least one: {', or '.join(_ways_to_ask(dataset))}"
             )
+
+
+def _within(dataset: Dataset) -> str:
+    horizon = dataset.config.split.horizon
+    return "" if horizon is None else f" within split.horizon = {horizon!r}"
+
+
+def _ways_to_ask(dataset: Dataset) -> Iterator[str]:
+    """What a person can change so that requests are left."""
+    if dataset.config.split.horizon is not None:
+        yield "raise split.horizon"
+    if dataset.filter_seen:
+        yield 'set data.seen_items = "keep" where people take the same again'
+    yield "move split.validation, split.ranker or split.test"
+    if dataset.config.split.history == "cut":
+        yield 'set split.history = "rolling" for sessions'

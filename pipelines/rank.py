@@ -12,11 +12,12 @@ from configs.schema import Config
 from pipelines import encoded as encoding
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.encoded import Encoded
+from pipelines.evaluation.compared import strongest_popularity
 from pipelines.evaluation.metrics import per_request
 from pipelines.evaluation.ranking import rank as rank_all
 from pipelines.evaluation.results import Results, load_results, save_results
 from pipelines.fit import load_weights, save_weights
-from pipelines.gate import strongest_popularity, summary
+from pipelines.gate import summary
 from pipelines.index import ItemIndex, load_index
 from pipelines.lists import Lists, RankScorer, ranked, reranked
 from pipelines.progress import Progress

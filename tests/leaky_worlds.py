@@ -97,6 +97,9 @@ validation = "2023-12-20"
 ranker = "2023-12-27"
 test = "2024-01-04"
 
+[baselines]
+trials = 2
+
 [towers]
 embedding_dim = 16
 hidden = [32]

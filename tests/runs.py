@@ -16,6 +16,7 @@ SMALL = (
     "ranker.max_requests=3000",
     "ranker.max_epochs=3",
     "baselines.bpr=false",
+    "baselines.trials=2",
     "gate.floors.slice_lift=-0.5",
 )
 CRIPPLED = ("train.max_epochs=1", "train.refit_epochs=1", "train.learning_rate=1e-9", "towers.temperature=0.01")

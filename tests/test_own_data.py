@@ -20,6 +20,7 @@ QUICK = (
     "ranker.max_epochs=2",
     "ranker.max_requests=500",
     "baselines.als=false",
+    "baselines.trials=1",
     "baselines.bpr=false",
     "gate.floors.lift=-0.5",  # a few hundred requests prove little; what matters here is that all of it works
     "gate.floors.list_lift=-0.9",

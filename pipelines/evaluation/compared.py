@@ -42,6 +42,11 @@ def samples_for(n: int) -> int:
     return int(np.clip(_DRAWS // max(n, 1), 200, 2000))
 
 
+def is_popularity(name: str) -> bool:
+    """Whether a baseline is a popularity: what `twinspire publish --policy popularity` chooses from."""
+    return name.startswith("popularity")
+
+
 def strongest(results: Mapping[str, Results], metric: str) -> str:
     """Who does best on the judged requests themselves: the hardest rival, even by luck."""
     measured = [name for name in results if metric in results[name].metrics]
@@ -50,4 +55,4 @@ def strongest(results: Mapping[str, Results], metric: str) -> str:
 
 def strongest_popularity(results: Mapping[str, Results], metric: str) -> str:
     """The same among the popularities."""
-    return strongest({name: result for name, result in results.items() if name.startswith("popularity")}, metric)
+    return strongest({name: result for name, result in results.items() if is_popularity(name)}, metric)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.evaluation.top_k import ordered, padded
+from pipelines.evaluation.top_k import ordered
 from pipelines.tables import Ragged
 from towers.backend import tf
 
 CHUNK = 8192  # items scored at a time: with a block of queries their scores should fit the processor's cache
 _PAIRS = 1 << 11  # exact scores at a time, for the same reason
-_MOST = 1 << 22  # contenders of a block of queries that are held at a time
+_MOST = 1 << 21  # contenders of a block of queries that are held at a time
 _SPARE = 1.5  # contenders asked for, in units of k, so that k and all within the error of the k-th are among them
 
 
@@ -44,7 +44,8 @@ class Screen:
             values = tf.cast(self._cheap[-1], tf.float32).numpy()
             self._longest = max(self._longest, _longest(values))
             self._rounded = max(self._rounded, _longest(moved - values))
-        self._both = self._longest + (self._longest + _longest(self._mean[None]))
+        # At least the length of the longest item, before and after it is moved and rounded, together.
+        self._both = 2 * self._longest + self._rounded + _longest(self._mean[None])
 
     def lowered(self, vectors: np.ndarray) -> tf.Tensor:
         """float32 vectors at the precision of the cheap scores."""
@@ -112,7 +113,7 @@ def contenders(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row and place of all pairs that may be among a query's k best, ascending by row.
 
-    queries: float32 [b, d], all finite, b below 65,536; barred: places that are out of the question, by query; floor:
+    queries: float32 [b, d], all finite; barred: places that are out of the question, by query; floor:
     keys [b] below which there is nothing to be found, by default a guess, which is mended where it is too high.
     """
     lowered, found, held = screen.lowered(queries), [], 0
@@ -121,16 +122,16 @@ def contenders(
         floor = _guess(keys, k / len(screen.items)) if floor is None else floor
         cell = np.flatnonzero(keys >= floor[:, None])
         row, place = np.divmod(cell, keys.shape[1])
-        found.append((row.astype(np.uint16), place + start, keys.ravel()[cell]))  # 16 bits are sorted fastest
+        found.append((row, place + start, keys.ravel()[cell]))
         held += len(cell)
         if held > _MOST and len(queries) > 1:
             halves = np.split(np.arange(len(queries)), [len(queries) // 2])
             parts = ((half, queries[half], barred.take(half), floor[half]) for half in halves)
             return _merged(*((half, contenders(screen, of, k, out, least)) for half, of, out, least in parts))
     row, place, key = (np.concatenate(part) for part in zip(*found, strict=True))
-    order = np.argsort(row, kind="stable")
+    order = np.argsort(row << 32 | (np.int64(2**31) - key))  # by row, and then the best first
     row, place, key = row[order], place[order], key[order]
-    kth = np.partition(padded(row, key, len(queries), screen.lowest, k), -k, axis=1)[:, -k]
+    kth = _nth(row, key, k, len(queries), screen.lowest)
     # k scores are at least the k-th's least less its error, and the key of as good an item may err as far below that.
     cut = np.maximum(screen.key(screen.least(kth) - 2 * screen.error(queries)), screen.lowest + 1)
     high = np.flatnonzero(cut < floor)
@@ -178,6 +179,15 @@ def _guess(keys: np.ndarray, share: float) -> np.ndarray:
     expected = _SPARE * share * keys.shape[1]
     rank = min(int(np.ceil(expected + 4.5 * np.sqrt(expected))), keys.shape[1])
     return np.partition(keys, -rank, axis=1)[:, -rank]
+
+
+def _nth(row: np.ndarray, values: np.ndarray, n: int, rows: int, missing: np.integer) -> np.ndarray:
+    """The n-th value of each row, counted from 1; row [m] ascending, values [m]."""
+    lengths = np.bincount(row, minlength=rows)
+    found = np.full(rows, missing)
+    there = lengths >= n
+    found[there] = values[(np.cumsum(lengths) - lengths)[there] + n - 1]
+    return found
 
 
 def _merged(*parts: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """What the towers and the final list are worth in every slice, against baselines and against a previous run.
 
-Many slices are looked at, at 95 % each, so some differ by luck alone: of those that are level in truth, one in forty
-reads "worse". `by_chance` says how many that would be. This is for people who look for what to mend; what stops a
-model is judged in the gate, on few slices chosen beforehand.
+Many slices are looked at, at 95 % each, so some differ by luck alone: of those that are level with a rival in truth,
+one in forty reads "worse". `by_chance` says how many that would be. This is for people who look for what to mend; what
+stops a model is judged in the gate, on few slices chosen beforehand.
 """
 
 from __future__ import annotations
@@ -62,6 +62,13 @@ class SliceResult:
         return self.baseline or self.popularity
 
     @property
+    def against(self) -> Against:
+        """Who it is judged by. Worse is what is surely worse than the strongest baseline or than the strongest
+        popularity, and then this is the one it loses most to; else the strongest baseline."""
+        worse = [one for one in (self.hardest, self.popularity) if one.status == "worse"]
+        return min(worse, key=lambda one: one.difference.mean, default=self.hardest)
+
+    @property
     def key(self) -> tuple[str, ...]:
         """What names it across runs."""
         return (self.of, self.dimension, self.slice, self.contender, self.metric)
@@ -99,14 +106,15 @@ def judge_slices(
 
 
 def regressions(results: SliceResults) -> list[SliceResult]:
-    """Slices surely worse than a baseline, those that lose most to the strongest first."""
-    worse = [row for row in results.rows if "worse" in (row.popularity.status, row.hardest.status)]
-    return sorted(worse, key=_loss)
+    """Slices surely worse than a baseline (see `SliceResult.against`), the largest loss first."""
+    worse = [row for row in results.rows if row.against.status == "worse"]
+    return sorted(worse, key=lambda row: row.against.difference.mean)
 
 
 def by_chance(rows: Sequence[SliceResult]) -> float:
-    """How many of the rows would read "worse" by luck if all were level with the strongest baseline."""
-    return 0.025 * sum(row.hardest.status != "too few to tell" for row in rows)
+    """How many of the rows would at most read "worse" by luck if all were level with their one or two rivals."""
+    rivals = [1 if row.baseline is None else 2 for row in rows if row.hardest.status != "too few to tell"]
+    return 0.025 * sum(rivals)
 
 
 def digest_of(dataset: Dataset, *asked: Requests) -> str:
@@ -206,10 +214,6 @@ def _judged(
 
 def _against(rival: str, values: np.ndarray, difference: Interval, min_users: int) -> Against:
     return Against(rival, float(values.mean()), difference, status_of(difference, min_users))
-
-
-def _loss(row: SliceResult) -> tuple[bool, float]:
-    return row.hardest.status != "worse", row.hardest.difference.mean
 
 
 def _paired(difference: np.ndarray) -> Interval:

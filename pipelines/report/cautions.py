@@ -53,9 +53,9 @@ def protocol_cautions(config: Config, data: DataPart | None) -> Iterator[Caution
     if config.evaluation.sampled_negatives:
         yield Caution(
             "warning",
-            f"Metrics marked sampled rank each target among {config.evaluation.sampled_negatives} drawn items. They "
-            "are higher than those of full ranking and can order contenders differently (Krichene and Rendle, 2020): "
-            "compare them with the published table that they repeat, and with nothing else.",
+            f"Metrics marked sampled rank each target among up to {config.evaluation.sampled_negatives} drawn items. "
+            "They are higher than those of full ranking and can order contenders differently (Krichene and Rendle, "
+            "2020): compare them with the published table that they repeat, and with nothing else.",
         )
     least = {name: getattr(config.data, name) for name in ("min_item_events", "min_query_events")}
     set_to = " and ".join(f"data.{name} = {count}" for name, count in least.items() if count)
@@ -90,7 +90,9 @@ def _judged_cautions(config: Config, data: DataPart) -> Iterator[Caution]:
     returning = config.split.history == "cut"
     if judged.requests < _FEW:
         yield Caution(
-            "warning", f"Only {judged.requests} requests could be judged; intervals are wide. Move split.test earlier."
+            "warning",
+            f"Only {judged.requests} request{'s' * (judged.requests != 1)} could be judged; intervals are wide. "
+            "Move split.test earlier.",
         )
     if config.split.protocol == "global_time" and config.data.events.time and test.end - test.start < _WEEK:
         days = (test.end - test.start) / 86400
@@ -136,8 +138,8 @@ def model_cautions(
     if slices:
         yield Caution(
             "note",
-            f"{slices} slices are looked at with 95% intervals each and no correction: about one in twenty would "
-            "look better or worse than it is by chance alone.",
+            f"{slices} slices are looked at with 95% intervals each and no correction: of those that are level "
+            "about one in forty looks surely worse by chance alone, and one in forty surely better.",
         )
     if training is not None and training.best_epoch == training.max_epochs:
         yield Caution(

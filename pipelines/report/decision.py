@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.evaluation.compared import is_popularity
 from pipelines.report.evidence import Comparison, Evidence
 from pipelines.report.online import guardrails, online_metric
 from pipelines.report.reasons import Kind, Reason, against
 from pipelines.report.regressions import Regression
-from pipelines.report.standings import is_popularity
 from pipelines.report.variety import HEADLINE, Change
 from pipelines.report.wording import change, is_lift, listed, number
 from pipelines.verdicts import passed
@@ -141,6 +141,8 @@ def _mend(evidence: Evidence, kinds: Set[Kind]) -> Iterator[str]:
         yield "Export: find out why the exported graph answers otherwise before anything else."
     if "few" in kinds:
         yield "Too few requests: move split.test earlier, or bring more data."
+    if "alone" in kinds:
+        yield "Baselines: switch on what [baselines] leaves out; neighbours and content are quick."
     if "baseline" in kinds and evidence.board is not None:
         rival = evidence.board.strongest[evidence.board.metrics[0]]
         strong = "" if is_popularity(rival) else ", which twinspire measures but does not publish"

@@ -20,6 +20,8 @@ _PACKAGES = (
     "pandas",
     "scikit-learn",
     "implicit",
+    "lightfm-next",
+    "scikit-surprise",
     "ibis-framework",
     "duckdb",
 )

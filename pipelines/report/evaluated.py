@@ -9,6 +9,7 @@ from pipelines.evaluation.ceilings import Ceilings, load_ceilings
 from pipelines.evaluation.examples import Examples, load_examples
 from pipelines.evaluation.funnel import Funnels, load_funnels
 from pipelines.evaluation.leaderboard import load_leaderboard
+from pipelines.evaluation.sampled import Sampled, load_sampled
 from pipelines.evaluation.scores import ScoreSpreads, load_spreads
 from pipelines.evaluation.sliced import SliceResults, load_slices
 from pipelines.report.variety import Change, changes, qualities
@@ -17,7 +18,7 @@ from pipelines.report.variety import Change, changes, qualities
 @dataclass(frozen=True)
 class Evaluated:
     """changes: how varied the final lists are, against what they would replace; qualities: how varied each contender's
-    lists are, by contender and measure."""
+    lists are, by contender and measure; sampled: None where nothing was sampled."""
 
     slices: SliceResults
     funnels: Funnels
@@ -26,6 +27,7 @@ class Evaluated:
     examples: Examples
     changes: tuple[Change, ...]
     qualities: dict[str, dict[str, float]]
+    sampled: Sampled | None
 
 
 def evaluated_part(folder: Path) -> Evaluated:
@@ -39,4 +41,5 @@ def evaluated_part(folder: Path) -> Evaluated:
         load_examples(folder),
         changes(board),
         {name: qualities(board, name) for name in board.contenders},
+        load_sampled(folder),
     )

@@ -1,4 +1,4 @@
-"""How slices are put into panels: one for each dimension, what is worse first."""
+"""How slices are put into panels: one for each dimension, those with the most that is worse first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Panel:
     @property
     def worse(self) -> int:
         """How many of its slices are surely worse."""
-        return sum(row.hardest.status == "worse" for row in self.rows)
+        return sum(row.against.status == "worse" for row in self.rows)
 
 
 def rows(results: SliceResults) -> list[SliceResult]:
@@ -59,5 +59,5 @@ def _of(row: SliceResult) -> str:
 
 
 def _order(row: SliceResult) -> tuple[bool, bool, float]:
-    status = row.hardest.status
-    return status != "worse", status == "too few to tell", row.hardest.difference.mean
+    status = row.against.status
+    return status != "worse", status == "too few to tell", row.against.difference.mean

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.evaluation.compared import is_popularity
 from pipelines.report.evidence import Evidence
-from pipelines.report.standings import is_popularity
 from pipelines.report.wording import change, listed, metric_name, number, percent, verdict_bounds, verdict_value
 from pipelines.verdicts import passed
 
-Kind = Literal["protocol", "few", "baseline", "gate", "slice", "replay", "traffic"]
+Kind = Literal["protocol", "few", "alone", "baseline", "gate", "slice", "replay", "traffic"]
 _LEAKS = {
     "leave_last_out": "what others did later is known when an earlier event is predicted",
     "random": "later events explain earlier ones",
@@ -30,6 +30,7 @@ def against(evidence: Evidence) -> Iterator[Reason]:
     """Everything that stands in the way, the worst first; what has not been measured yet is not against it."""
     yield from _protocol(evidence)
     yield from _few(evidence)
+    yield from _alone(evidence)
     yield from _baselines(evidence)
     yield from _gates(evidence)
     yield from _slices(evidence)
@@ -45,8 +46,15 @@ def _protocol(evidence: Evidence) -> Iterator[Reason]:
 def _few(evidence: Evidence) -> Iterator[Reason]:
     board, least = evidence.board, evidence.config.gate.floors.min_users
     if board is not None and board.requests < least:
-        text = f"Only {board.requests} requests could be judged; expected at least {least} (gate.floors.min_users)."
+        asked = f"{board.requests} request{'s' * (board.requests != 1)}"
+        text = f"Only {asked} could be judged; expected at least {least} (gate.floors.min_users)."
         yield Reason("few", text)
+
+
+def _alone(evidence: Evidence) -> Iterator[Reason]:
+    """With every other baseline left out, one of them could be as good and nothing would say so."""
+    if evidence.board is not None and evidence.judged and all(is_popularity(b.name) for b in evidence.board.baselines):
+        yield Reason("alone", "It was compared with popularity alone: every other baseline is left out.")
 
 
 def _baselines(evidence: Evidence) -> Iterator[Reason]:

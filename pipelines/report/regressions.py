@@ -40,15 +40,16 @@ class Regression:
 
 
 def of_slices(results: SliceResults, floor: float) -> list[Regression]:
-    """Slices that the evaluate stage found surely worse than the strongest baseline: what is in the way first, then
-    groups of people, then items, then what the towers retrieve, each from the largest relative loss.
+    """Slices that the evaluate stage found surely worse than the strongest baseline or the strongest popularity, each
+    against the one it loses most to: what is in the way first, then groups of people, then items, then what the towers
+    retrieve, each from the largest relative loss.
 
     floor: the least relative change that is acceptable, judged by the upper bound.
     """
     found = []
     for row in regressions(results):
-        against, people = row.hardest, row.of in ("requests", "newcomers")
-        if row.slice == "all" or against.status != "worse":
+        against, people = row.against, row.of in ("requests", "newcomers")
+        if row.slice == "all":
             continue
         shown, share = row.contender == "final list", against.difference.mean / against.value
         stops = people and shown and against.difference.high / against.value < floor

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.schema import Config
-from pipelines.evaluation.bootstrap import Interval, intervals, paired_intervals
-from pipelines.evaluation.compared import samples_for, strongest
-from pipelines.evaluation.metrics import coverage, gini
-from pipelines.evaluation.results import Results
+from pipelines.evaluation.bootstrap import Interval, paired_intervals
+from pipelines.evaluation.compared import is_popularity, samples_for
+from pipelines.evaluation.scoreboard import Scoreboard
 from pipelines.report.references import reference_values
-from pipelines.tables import Candidates
 
 OURS = ("final list", "towers + ranker", "towers")
 """Stages of the model, the last first: the first that has been judged stands for the model in the list's metric, the
@@ -44,12 +42,22 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """A stage of the model against every baseline: rows, by baseline and metric, hold the mean difference, paired by
+    request, above 0 where the stage has more; NaN where a baseline's lists are too short."""
+
+    stage: str
+    metrics: tuple[str, ...]
+    rows: dict[str, dict[str, Interval]]
+
+
+@dataclass(frozen=True)
 class Standings:
     """All contenders on the same requests, best first by the first metric.
 
     metrics: the headline metrics, of the list and of the candidates; model: the stage that stands for the model, and
     strongest, popular: the strongest of all baselines and of popularities on these very requests, each by metric,
-    without the metrics of which there is none.
+    without the metrics of which there is none; pairs: the final list and the towers, against every baseline.
     """
 
     metrics: tuple[str, ...]
@@ -59,6 +67,7 @@ class Standings:
     strongest: dict[str, str]
     popular: dict[str, str]
     entries: tuple[Entry, ...]
+    pairs: tuple[Pairs, ...]
 
     def entry(self, name: str) -> Entry:
         """The contender of that name."""
@@ -75,56 +84,50 @@ class Standings:
 
     @property
     def every_metric(self) -> dict[str, tuple[int, ...]]:
-        """All metrics by name, each with its depths, ascending; 0 for a name that ends in no depth."""
+        """All metrics by name, each with its depths, ascending."""
         found: dict[str, set[int]] = {}
         for entry in self.entries:
             for metric in entry.means:
                 name, _, depth = metric.partition("@")
-                plain = depth.isdecimal()
-                found.setdefault(name if plain else metric, set()).add(int(depth) if plain else 0)
+                found.setdefault(name, set()).add(int(depth))
         return {name: tuple(sorted(depths)) for name, depths in found.items()}
 
 
-def standings(
-    config: Config, baselines: Mapping[str, Results], ours: Mapping[str, Results], eligible: np.ndarray
-) -> Standings:
-    """Compare; eligible: [N] bool, the items that could be recommended at the test cut."""
-    k, metrics = config.gate.list_k, headline(config)
-    everyone = {**baselines, **{name: ours[name] for name in OURS if name in ours}}
+def standings(config: Config, found: Scoreboard) -> Standings:
+    """Compare the baselines and the stages of the model that are on the scoreboard."""
+    metrics, baselines = headline(config), found.baselines
+    ours = [name for name in OURS if name in found.contenders]
     stages = dict(zip(metrics, (OURS, ("towers",)), strict=True))
     model = {
         metric: next(name for name in stages[metric] if name in ours)
         for metric in metrics
         if {*stages[metric]} & {*ours}
     }
-    popularities = {name: result for name, result in baselines.items() if is_popularity(name)}
-    measures: dict[str, dict[str, Measure]] = {name: {} for name in everyone}
-    for metric in metrics:
-        for name, measure in _measures(everyone, metric, model.get(metric)).items():
-            measures[name][metric] = measure
-    references = reference_values(config)
+    references, measured = reference_values(config), {name: found.measured(name) for name in (*baselines, *ours)}
     entries = [
         Entry(
             name,
             name in ours,
-            measures[name],
-            {metric: float(np.nanmean(values)) for metric, values in result.metrics.items()},
-            *_shown(result, eligible, k),
+            {one: _measure(found, name, one, model.get(one)) for one in metrics if one in values},
+            {metric: value.mean for metric, value in values.items()},
+            found.shown(name)["coverage"],
+            found.shown(name)["gini"],
             references.pop(name, {}),
         )
-        for name, result in everyone.items()
+        for name, values in measured.items()
     ]
     first = metrics[0]
     entries.sort(key=lambda entry: -entry.measures[first].value.mean if first in entry.measures else 0.0)
     entries += [Entry(name, False, {}, {}, None, None, values) for name, values in references.items()]
     return Standings(
         metrics,
-        k,
-        len(next(iter(everyone.values())).items),
+        found.list_k,
+        found.requests,
         model,
-        {metric: strongest(baselines, metric) for metric in metrics if baselines},
-        {metric: strongest(popularities, metric) for metric in metrics if popularities},
+        _strongest(metrics, {name: measured[name] for name in baselines}),
+        _strongest(metrics, {name: measured[name] for name in baselines if is_popularity(name)}),
         tuple(entries),
+        tuple(_pairs(found, name, metrics) for name in ("final list", "towers") if name in ours and baselines),
     )
 
 
@@ -133,33 +136,28 @@ def headline(config: Config) -> tuple[str, str]:
     return f"ndcg@{config.gate.list_k}", f"recall@{config.gate.k}"
 
 
-def is_popularity(name: str) -> bool:
-    """Whether a baseline is one that `twinspire publish --policy popularity` can publish."""
-    return name.startswith("popularity")
-
-
 def difference(ours: np.ndarray, theirs: np.ndarray) -> Interval:
     """Interval of a difference, paired by request; requests where either is NaN are left out."""
     return paired_intervals(ours[None, :], theirs, samples=samples_for(len(ours)))[0]
 
 
-def _measures(everyone: Mapping[str, Results], metric: str, model: str | None) -> dict[str, Measure]:
-    """Every contender that reaches the metric's depth, from the same resamples."""
-    names = [name for name, result in everyone.items() if metric in result.metrics]
-    if not names:
-        return {}
-    values = np.stack([everyone[name].metrics[metric] for name in names])
-    n = values.shape[1]
-    behind: Sequence[Interval | None] = [None] * len(names)
-    if model is not None:
-        behind = intervals(everyone[model].metrics[metric] - values, samples=samples_for(n))
-    levels = intervals(values, samples=samples_for(n))
-    return {
-        name: Measure(found, None if name == model else gap)
-        for name, found, gap in zip(names, levels, behind, strict=True)
-    }
+def _measure(found: Scoreboard, name: str, metric: str, model: str | None) -> Measure:
+    behind = None if model in (None, name) else found.difference(model, name, metric)
+    return Measure(found.value(name, metric), behind)
 
 
-def _shown(result: Results, eligible: np.ndarray, k: int) -> tuple[float, float]:
-    shown, depth = Candidates(result.items, np.zeros(result.items.shape, np.float32), ""), min(k, result.items.shape[1])
-    return coverage(shown, eligible, depth), gini(shown, eligible, depth)
+def _strongest(metrics: Sequence[str], measured: Mapping[str, Mapping[str, Interval]]) -> dict[str, str]:
+    """Who of them has the highest mean of each metric."""
+    found = {}
+    for metric in metrics:
+        means = {name: values[metric].mean for name, values in measured.items() if metric in values}
+        if means:
+            found[metric] = max(means, key=lambda name: means[name])
+    return found
+
+
+def _pairs(found: Scoreboard, name: str, headline: Sequence[str]) -> Pairs:
+    asked = (*headline, *(one for one in found.metrics if one.endswith(f"@{found.list_k}")))
+    metrics = tuple(one for one in dict.fromkeys(asked) if one in found.measured(name))
+    rows = {rival: {one: found.difference(name, rival, one) for one in metrics} for rival in found.baselines}
+    return Pairs(name, metrics, rows)

@@ -17,8 +17,10 @@ from configs.schema import Config
 from configs.version import VERSION
 from pipelines.baselines.record import Tuning, load_tuning
 from pipelines.dataset import Dataset, load_dataset
+from pipelines.evaluation.leaderboard import load_leaderboard
 from pipelines.evaluation.metrics import exposure
 from pipelines.evaluation.results import Results, load_results
+from pipelines.evaluation.scoreboard import Scoreboard, scoreboard
 from pipelines.report.cautions import Caution, model_cautions, protocol_cautions
 from pipelines.report.data import DataPart, data_part
 from pipelines.report.decision import Decision, decide
@@ -120,7 +122,7 @@ def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
     found = evaluated_part(there["evaluate"]) if "evaluate" in there else None
     board = test = None
     if dataset is not None and (baselines or ours):
-        board = standings(config, baselines, ours, dataset.eligible(dataset.cuts.test))
+        board = standings(config, _scoreboard(dataset, there, baselines, ours))
         test = _experiment(dataset, board, baselines, ours)
     run, missing = _run_folder(config, there), tuple(name for name in STAGES if name not in there)
     evidence = Evidence(
@@ -184,6 +186,15 @@ def _dataset(config: Config, there: Mapping[str, Path]) -> tuple[Dataset | None,
         return load_dataset(config, there["prepare"]), None
     except DataError as error:
         return None, str(error)
+
+
+def _scoreboard(
+    dataset: Dataset, there: Mapping[str, Path], baselines: Mapping[str, Results], ours: Mapping[str, Results]
+) -> Scoreboard:
+    """The evaluate stage's; before it has run, what can be said of the results that are there."""
+    if "evaluate" in there:
+        return load_leaderboard(there["evaluate"])
+    return scoreboard(baselines, ours, dataset.config.gate.list_k, dataset.eligible(dataset.cuts.test))
 
 
 def _experiment(

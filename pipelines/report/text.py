@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.evaluation.bootstrap import Interval
+from pipelines.evaluation.sampled import Sampled
 from pipelines.look.terminal import WIDTH, clean
 from pipelines.look.terminal import table as blank_table
 from pipelines.report.decision import Decision, Word
@@ -29,14 +32,15 @@ from pipelines.report.wording import (
 )
 from pipelines.verdicts import Verdict, passed
 
-_NAME = 26  # longest name of a contender that is shown in full
+_NAME = 26  # columns of a contender; longer names are shortened
 _ROWS, _POINTS = 8, 3  # contenders, and points of one kind, that are shown
 _STYLES = {"pass": "green", "fail": "bold red", "cannot tell": "yellow"}
 _VERDICTS: dict[Word, str] = {"ready for an A/B test": "bold green", "not ready": "bold red"}
 
 
-def print_summary(summary: Summary, console: Console) -> None:
-    """Print standings, checks and the decision, at most 100 columns wide."""
+def print_summary(summary: Summary, console: Console, everyone: bool = False) -> None:
+    """Print standings, checks and the decision, at most 100 columns wide; everyone: with the whole leaderboard, values
+    measured elsewhere, and sampled metrics, where there are any."""
     width = min(console.width, WIDTH)
 
     def show(*parts: Table | Text) -> None:
@@ -47,7 +51,9 @@ def print_summary(summary: Summary, console: Console) -> None:
     if summary.board is None:
         show(Text("Contenders: not run yet", style="dim"))
     else:
-        show(standings_table(summary.board), *_legend(summary.board))
+        show(standings_table(summary.board, everyone), *_legend(summary.board, everyone))
+    if everyone and summary.evaluated is not None and summary.evaluated.sampled is not None:
+        show(*_sampled(summary.evaluated.sampled, summary.config["gate"]["list_k"]))
     if summary.verdicts:
         show(*checks(summary))
     else:
@@ -57,17 +63,22 @@ def print_summary(summary: Summary, console: Console) -> None:
     show(*decision_lines(summary))
 
 
-def standings_table(board: Standings) -> Table:
-    """One line a contender, the best of each column marked by *: the model's stages and the strongest baselines."""
+def standings_table(board: Standings, everyone: bool = False) -> Table:
+    """One line a contender, the best of each column marked by *: the model's stages and the strongest baselines, or
+    everyone; then the last column holds values measured elsewhere, where there are any, else the coverage."""
+    elsewhere = everyone and _elsewhere(board)
     table = blank_table("Contender")
     for metric in board.metrics:
         table.add_column(metric_name(metric), justify="right", no_wrap=True)
         table.add_column("95%", justify="right", no_wrap=True, style="dim")
         table.add_column("ahead", justify="right", no_wrap=True)
-    table.add_column("cover", justify="right", no_wrap=True)
-    for entry in _shown(board):
+    table.add_column("elsewhere" if elsewhere else "cover", justify="right", no_wrap=True)
+    for entry in _shown(board, everyone):
         cells = [cell for metric in board.metrics for cell in _cells(board, entry, metric)]
-        table.add_row(_name(entry.name, "bold" if entry.ours else ""), *cells, percent(entry.coverage, 0))
+        last = " ".join(_short(entry.references[metric]) for metric in board.metrics if metric in entry.references)
+        table.add_row(
+            _name(entry.name, "bold" if entry.ours else ""), *cells, last if elsewhere else percent(entry.coverage, 0)
+        )
     return table
 
 
@@ -149,7 +160,9 @@ def _check(verdict: Verdict) -> str:
     return f"{verdict.gate}{where}: {metric_name(verdict.metric)}"
 
 
-def _shown(board: Standings) -> list[Entry]:
+def _shown(board: Standings, everyone: bool) -> list[Entry]:
+    if everyone:
+        return list(board.entries)
     judged = [entry for entry in board.entries if entry.measures]
     named = {*board.strongest.values(), *board.popular.values()}
     return [entry for place, entry in enumerate(judged) if place < _ROWS or entry.ours or entry.name in named]
@@ -160,8 +173,8 @@ def _cells(board: Standings, entry: Entry, metric: str) -> tuple[Text, str, Text
     if measure is None:
         return Text(NONE), "", Text("")
     best = measure.value.mean == board.best(metric)
-    value = Text(("*" if best else "") + number(measure.value.mean), style="bold" if best else "")
-    span = f"{_short(measure.value.low)}-{_short(measure.value.high)}"
+    mean, span = _level(measure.value)
+    value = Text(("*" if best else "") + mean, style="bold" if best else "")
     if measure.behind is None:
         return value, span, Text("model" if board.model.get(metric) == entry.name else "", style="dim")
     low, high = measure.behind.low, measure.behind.high
@@ -169,20 +182,48 @@ def _cells(board: Standings, entry: Entry, metric: str) -> tuple[Text, str, Text
     return value, span, Text(f"{signed(measure.behind.mean)} {mark}", style=style)
 
 
-def _legend(board: Standings) -> Iterator[Text]:
-    left = len([entry for entry in board.entries if entry.measures]) - len(_shown(board))
+def _legend(board: Standings, everyone: bool) -> Iterator[Text]:
+    left = 0 if everyone else len([entry for entry in board.entries if entry.measures]) - len(_shown(board, False))
+    elsewhere = everyone and _elsewhere(board)
+    last = "elsewhere: measured outside of this run" if elsewhere else "cover: share of items shown"
     yield Text(
         (f"and {left} more in the report; " if left else "")
         + f"* best of its column; ahead: the model over this one, paired on {board.requests:,} requests, surely ahead "
-        "(+), surely behind (-) or neither (=) at 95%; cover: share of items shown",
+        f"(+), surely behind (-) or neither (=) at 95%; {last}",
+        style="dim",
+    )
+
+
+def _elsewhere(board: Standings) -> bool:
+    return any(entry.references for entry in board.entries)
+
+
+def _sampled(found: Sampled, list_k: int) -> Iterator[Table | Text]:
+    metrics = [f"{name}@{list_k}" for name in ("ndcg", "hit_rate", "mrr")]
+    table = blank_table("Contender")
+    for metric in metrics:
+        table.add_column(metric_name(metric), justify="right", no_wrap=True)
+        table.add_column("95%", justify="right", no_wrap=True, style="dim")
+    for row in found.rows:
+        measures = [row.measures[metric] for metric in metrics]
+        table.add_row(_name(row.name, "", _NAME + 10), *(cell for one in measures for cell in _level(one)))
+    yield table
+    yield Text(
+        f"sampled: to repeat a published table, not to decide; each target among up to {found.negatives:,} drawn items",
         style="dim",
     )
 
 
 def _name(name: str, style: str, width: int = _NAME) -> Text:
-    text = Text(clean(name), style=style)
+    """Shortened in the middle: the ends of names tell variants of one baseline apart."""
+    name = clean(name)
+    text = Text(name if cell_len(name) <= width else f"{name[: width - 9]}…{name[-8:]}", style=style)
     text.truncate(width, overflow="ellipsis")
     return text
+
+
+def _level(interval: Interval) -> tuple[str, str]:
+    return number(interval.mean), f"{_short(interval.low)}-{_short(interval.high)}"
 
 
 def _short(value: float) -> str:

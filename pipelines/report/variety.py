@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.evaluation.bootstrap import Interval
-from pipelines.evaluation.leaderboard import CATALOGUE, Leaderboard
+from pipelines.evaluation.leaderboard import Leaderboard
+from pipelines.evaluation.scoreboard import CATALOGUE
 
 NAMES = {
     "category_diversity": "category diversity",
@@ -70,7 +71,7 @@ def changes(board: Leaderboard) -> tuple[Change, ...]:
 
 def qualities(board: Leaderboard, contender: str) -> dict[str, float]:
     """Everything that is known of a contender's lists besides accuracy, by metric, in the order shown."""
-    known = {name: board.value(contender, name).mean for name in board.qualities} | board.shown(contender)
+    known = {name: board.quality(contender, name).mean for name in board.qualities} | board.shown(contender)
     return {name: known[name] for name in NAMES if name in known}
 
 
@@ -80,6 +81,6 @@ def _against(rival: str, board: Leaderboard, ours: str = "final list") -> Iterat
         if name in CATALOGUE:
             yield Change(name, rival, shown[name], theirs[name], None)
         elif name in board.qualities:
-            gap = board.difference(ours, rival, name)
+            gap = board.quality_difference(ours, rival, name)
             if not np.isnan(gap.mean):
-                yield Change(name, rival, board.value(ours, name).mean, board.value(rival, name).mean, gap)
+                yield Change(name, rival, board.quality(ours, name).mean, board.quality(rival, name).mean, gap)

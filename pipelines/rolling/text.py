@@ -66,10 +66,6 @@ def steps_table(replay: Replay) -> Table:
     return table
 
 
-def _level(found: Interval | None) -> Text:
-    return Text(NONE if found is None else number(found.mean))
-
-
 def _marked(gain: Interval | None) -> Text:
     """A paired difference, and whether it is surely one."""
     if gain is None:

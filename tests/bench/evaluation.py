@@ -197,7 +197,7 @@ def _apart(one: Rates, other: Rates) -> int:
 
 
 def _ratio(what: str, value: float, goal: int) -> Row:
-    return Row(what, value, "times", "", f"at least {goal}", value >= goal)
+    return Row(what, value, "times", "hits counted", f"at least {goal}", value >= goal)
 
 
 def _peak(rows: int) -> float:

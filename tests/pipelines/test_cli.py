@@ -32,6 +32,8 @@ kind = "id"
 column = "item"
 """
 
+FEW = ("--set", "index.candidates=20", "--set", "gate.k=20", "--set", "rerank.pool=20")
+
 
 def _shop(folder: Path, items: str = "", events: str = EVENTS) -> Path:
     (folder / "events.csv").write_text(events)
@@ -86,6 +88,37 @@ def test_an_empty_window(tmp_path: Path):
 def test_a_catalogue_smaller_than_k(tmp_path: Path):
     called = twinspire("train", _shop(tmp_path), "--set", "index.candidates=200", cwd=tmp_path)
     _refused(called, "index.candidates: the catalogue holds 150 items", "more than index.candidates = 200")
+
+
+def test_lists_longer_than_what_is_measured(tmp_path: Path):
+    called = twinspire("baselines", _shop(tmp_path), "--set", "gate.k=5", "--runs", tmp_path)
+    _refused(called, "gate.list_k = 10 is above gate.k = 5")
+
+
+def test_no_requests_within_the_horizon(tmp_path: Path):
+    called = twinspire("baselines", _shop(tmp_path), "--set", 'split.horizon="1s"', *FEW, "--runs", tmp_path)
+    _refused(called, "within split.horizon = '1s'", "raise split.horizon")
+
+
+def test_no_requests_where_everything_is_taken_again(tmp_path: Path):
+    """One user who has taken everything: nothing new is left."""
+    events = "user,item,ts\n" + "".join(f"u,i{n % 40},{1_700_000_000 + n * 60}\n" for n in range(600))
+    called = twinspire("baselines", _shop(tmp_path, events=events), *FEW, "--runs", tmp_path)
+    _refused(called, "something new in it", 'set data.seen_items = "keep"')
+    assert "horizon" not in called.err
+
+
+def test_a_diagnosis_never_sends_to_a_stage_that_refuses(tmp_path: Path):
+    """The catalogue is no larger than index.candidates, which diagnosing does not mind but all else does."""
+    runs = tmp_path / "runs"
+    path = _shop(tmp_path)
+    called = twinspire("diagnose", path, "--set", "index.candidates=150", "--runs", runs, check=True)
+    assert "mend first:   index.candidates: the catalogue holds" in called.out
+    assert called.out.splitlines()[-1] == f"next:         twinspire diagnose {path} --runs {runs}"
+
+
+def test_a_port_that_is_none(tmp_path: Path):
+    assert twinspire("tensorboard", tmp_path, "--port", "99999").code == 2
 
 
 def test_duplicate_item_ids(tmp_path: Path):

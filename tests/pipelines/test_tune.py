@@ -406,4 +406,6 @@ def test_the_command_goes_on_where_it_stopped_and_its_best_config_runs(tmp_path)
     assert "cached prepare" in second.err
     assert f"next:         twinspire run {folder.relative_to(tmp_path)}/best.toml" in second.out
     prepared = twinspire("prepare", folder / "best.toml", cwd=tmp_path, check=True)
+    elsewhere = twinspire("tune", config, *small, "--set", "tune.trials=1", "--runs", "other", cwd=tmp_path, check=True)
+    assert elsewhere.out.rstrip().endswith("best.toml --runs other")
     assert "cached prepare" in prepared.err

@@ -23,14 +23,15 @@ _MARKS: dict[Status, tuple[str, str]] = {
 
 
 def slices_plot(rows: Sequence[SliceResult], limits: tuple[float, float], name: str) -> str:
-    """Inline SVG of one dimension: the difference to the strongest baseline in each slice, what is worse first."""
+    """Inline SVG of one dimension: the difference to the strongest baseline in each slice, in the order given; where
+    it is surely worse than the strongest popularity by more, the difference to that, which is named then."""
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(_WIDTH, ROW * len(rows) + 0.85), layout="constrained")
         axes = figure.subplots()
         axes.axvline(0, color=INK, linewidth=0.8)
         for place, row in enumerate(rows):
-            whisker(axes, place, row.hardest.difference, *_MARKS[row.hardest.status])
-        name_rows(axes, [f"{short_slice(row)} ({row.n:,})" for row in rows])
+            whisker(axes, place, row.against.difference, *_MARKS[row.against.status])
+        name_rows(axes, [f"{short_slice(row)} ({row.n:,}){_rival(row)}" for row in rows])
         _trim(axes, limits)
         caption(figure, short(rows[0].dimension), f"less {short(rows[0].hardest.rival)}")
         return svg(figure, name)
@@ -38,7 +39,7 @@ def slices_plot(rows: Sequence[SliceResult], limits: tuple[float, float], name: 
 
 def limits_of(rows: Sequence[SliceResult]) -> tuple[float, float]:
     """One scale for all panels: what is sure enough to be judged fits in, and 0."""
-    told = [row.hardest.difference for row in rows if row.hardest.status != "too few to tell"]
+    told = [row.against.difference for row in rows if row.against.status != "too few to tell"]
     low, high = min((one.low for one in told), default=0.0), max((one.high for one in told), default=0.0)
     room = 0.05 * max(high - low, 1e-3)
     return min(low, 0.0) - room, max(high, 0.0) + room
@@ -47,6 +48,10 @@ def limits_of(rows: Sequence[SliceResult]) -> tuple[float, float]:
 def short_slice(row: SliceResult) -> str:
     """The slice without its dimension, which the panel's title names."""
     return row.slice.removeprefix(row.dimension).lstrip(": ") or row.slice
+
+
+def _rival(row: SliceResult) -> str:
+    return "" if row.against == row.hardest else f", less {short(row.against.rival)}"
 
 
 def _trim(axes: Axes, limits: tuple[float, float]) -> None:

@@ -8,6 +8,7 @@ from pipelines.evaluation.compared import samples_for, status_of, strongest, str
 from pipelines.evaluation.leaderboard import leaderboard, load_leaderboard, save_leaderboard
 from pipelines.evaluation.metrics import coverage, effective_items, gini
 from pipelines.evaluation.results import Results
+from pipelines.evaluation.scoreboard import scoreboard
 from pipelines.evaluation.variety import ItemFacts, per_list
 from pipelines.tables import Candidates, Ragged
 from tests import world
@@ -56,10 +57,26 @@ def test_every_metric_has_the_interval_that_it_has_alone(made):
 def test_every_difference_is_paired_by_request(made):
     board, baselines, ours, requests, *_ = made
     for name, result in {**baselines, **ours}.items():
-        for rival in baselines:
+        for rival, other in {**baselines, **ours}.items():
             for metric, values in result.metrics.items():
-                alone = paired_interval(values, baselines[rival].metrics[metric], samples=samples_for(len(requests)))
+                if metric not in other.metrics:
+                    continue
+                alone = paired_interval(values, other.metrics[metric], samples=samples_for(len(requests)))
                 assert _triple(board.difference(name, rival, metric)) == pytest.approx(_triple(alone), abs=1e-12)
+
+
+def test_blocks_of_metrics_change_nothing(made, monkeypatch):
+    board, baselines, ours, *_, eligible = made
+    monkeypatch.setattr("pipelines.evaluation.scoreboard._BLOCK", 1)
+    found = scoreboard(baselines, ours, LIST_K, eligible)
+    np.testing.assert_allclose(found.values, board.values, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.differences, board.differences, rtol=0, atol=1e-12)
+
+
+def test_equal_contenders_are_not_told_apart_by_rounding():
+    values = np.random.default_rng(0).random(101)
+    same = {f"copy {n}": Results(np.zeros((101, 1), int), {"ndcg@1": values}) for n in range(5)}
+    assert not scoreboard(same, {}, 1, np.ones(2, bool)).differences.any()
 
 
 def test_a_list_too_short_for_a_depth_has_no_number_there(made):
@@ -80,11 +97,11 @@ def test_qualities_of_lists_leave_out_where_they_cannot_be_said(made):
     assert set(board.qualities) == {"category_diversity", "novelty", "serendipity"}
     diversity = found["final list"]["category_diversity"]
     assert np.isnan(diversity).any()
-    assert board.value("final list", "category_diversity").mean == pytest.approx(np.nanmean(diversity))
+    assert board.quality("final list", "category_diversity").mean == pytest.approx(np.nanmean(diversity))
     for rival in board.rivals:
         gap = np.nanmean(diversity - found[rival]["category_diversity"])
-        assert board.difference("final list", rival, "category_diversity").mean == pytest.approx(gap)
-    assert board.value("popularity 7d", "serendipity").mean == 0
+        assert board.quality_difference("final list", rival, "category_diversity").mean == pytest.approx(gap)
+    assert board.quality("popularity 7d", "serendipity").mean == 0
 
 
 def test_what_all_lists_show_together(made):

@@ -96,7 +96,19 @@ def test_regressions_come_first_the_largest_loss_before_all():
     rows, _ = _judged()
     found = regressions(SliceResults("", 10, tuple(rows.values())))
     assert [row.slice for row in found] == ["kind second", "side even"]
-    assert by_chance(list(rows.values())) == pytest.approx(0.025 * 5)  # the small one is told nothing of
+    assert by_chance(list(rows.values())) == pytest.approx(0.025 * 5 * 2)  # the small one is told nothing of
+
+
+def test_worse_than_the_strongest_popularity_alone_is_worse_and_names_it():
+    rows, _ = _judged()
+    row = rows["side odd"]
+    assert row.against is row.hardest
+    loss = replace(row.popularity, status="worse", difference=replace(row.popularity.difference, mean=-0.2))
+    row = replace(row, popularity=loss)
+    assert row.against is loss
+    assert regressions(SliceResults("", 10, (row,))) == [row]
+    more = replace(loss, rival="kNN", difference=replace(loss.difference, mean=-0.3))
+    assert replace(row, baseline=more).against is more  # of two, the one it loses most to
 
 
 def test_where_popularity_is_the_strongest_there_is_one_rival():

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
 from pipelines.evaluation import top_k as module
-from pipelines.evaluation.top_k import ordered, padded, top_k, top_k_of_pairs
+from pipelines.evaluation.top_k import ordered, top_k, top_k_of_pairs
 
 LEVELS = st.sampled_from([-np.inf, -2.5, -1.0, -0.0, 0.0, 1e-40, 0.5, 3.0, np.inf])  # so few that ties are the rule
 SIZES = st.tuples(st.integers(1, 4), st.integers(1, 60))
@@ -52,11 +52,6 @@ def test_pairs_name_their_columns_and_may_be_too_few():
     columns, values = top_k_of_pairs(row, column, np.array([1, 1, 2, -3], np.float32), 3, 2)
     assert columns.tolist() == [[7, 4], [-1, -1], [1, -1]]
     assert values.tolist() == [[2, 1], [-np.inf, -np.inf], [-3, -np.inf]]
-
-
-def test_padded():
-    assert padded(np.array([0, 2, 2]), np.array([5, 6, 7]), 3, -1).tolist() == [[5, -1], [-1, -1], [6, 7]]
-    assert padded(np.zeros(0, int), np.zeros(0, int), 2, -1, least=2).tolist() == [[-1, -1], [-1, -1]]
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,20 @@ from pipelines.evaluation.compared import Against, Status, status_of
 from pipelines.evaluation.examples import Example, Examples, Missed, Shown, save_examples
 from pipelines.evaluation.funnel import Funnel, Funnels, save_funnels
 from pipelines.evaluation.leaderboard import Leaderboard, save_leaderboard
+from pipelines.evaluation.sampled import Sampled, SampledRow, save_sampled
+from pipelines.evaluation.scoreboard import Scoreboard
 from pipelines.evaluation.scores import ScoreSpread, ScoreSpreads, save_spreads
 from pipelines.evaluation.sliced import SliceResult, SliceResults, save_slices
 
 MIN_USERS = 30
+_SAMPLED = ("ndcg", "hit_rate", "mrr", "recall")
 
 
-def write_evaluated(folder: Path, hostile: str, k: int, list_k: int, requests: int, early: float = -0.02) -> None:
-    """Write all files of the stage; early: how far ahead the final list is for queries with a history of 1-9."""
+def write_evaluated(
+    folder: Path, hostile: str, k: int, list_k: int, requests: int, scores: Scoreboard, early: float = -0.02
+) -> None:
+    """Write all files of the stage; scores: of the baselines and the model; early: how far ahead the final list is
+    for queries with a history of 1-9."""
     ndcg, recall = f"ndcg@{list_k}", f"recall@{k}"
     rows = [
         slice_result("requests", "all", "all", "final list", ndcg, 0.2, 0.18, 0.22, requests),
@@ -55,7 +62,12 @@ def write_evaluated(folder: Path, hostile: str, k: int, list_k: int, requests: i
     example = Example(hostile, 0, 30, (hostile, "plain"), 4, lists, 12, missed, lists)
     empty = Example("u2", 0, 1, (), 1, lists, 0, (), ())
     save_examples(Examples(f"popularity 7d by {hostile}", (example, empty)), folder)
-    save_leaderboard(_leaderboard(ndcg, list_k, requests), folder)
+    save_leaderboard(_leaderboard(scores), folder)
+    rows = [
+        SampledRow(f"{name} (sampled)", {f"{m}@{list_k}": Interval(0.6, 0.5, 0.7, requests) for m in _SAMPLED})
+        for name in ("towers", hostile)
+    ]
+    save_sampled(Sampled(100, requests, tuple(rows)), folder)
 
 
 def slice_result(
@@ -78,25 +90,19 @@ def slice_result(
     )
 
 
-def _leaderboard(metric: str, list_k: int, requests: int) -> Leaderboard:
-    """Category diversity .5 of all, novelty 6 but 7 of the final list; it covers .2, all others .4."""
-    contenders, baselines = ("popularity 7d", "item-kNN", "final list"), ("popularity 7d", "item-kNN")
-    values = np.full((3, 1, 3), 0.3)
-    variety = np.repeat(np.array([[0.5, 6.0], [0.5, 6.0], [0.5, 7.0]])[:, :, None], 3, axis=2)
-    differences = np.repeat((variety[:, None, :, 0] - variety[None, :2, :, 0])[..., None], 3, axis=3)
+def _leaderboard(scores: Scoreboard) -> Leaderboard:
+    """Category diversity .5 of all, novelty 6 but 7 of the final list; that covers .2, all others .4."""
+    ours = np.array([name == "final list" for name in scores.contenders])
+    variety = np.repeat(np.stack([np.full(len(ours), 0.5), 6.0 + ours], axis=1)[:, :, None], 3, axis=2)
+    rivals = ("popularity 7d", "item-kNN")
+    places = [scores.contenders.index(rival) for rival in rivals]
+    catalogue = np.where(ours[:, None], [0.2, 0.6, 3.0], [0.4, 0.5, 4.0])
     return Leaderboard(
-        contenders=contenders,
-        baselines=baselines,
-        rivals=baselines,
-        metrics=(metric,),
+        **vars(replace(scores, catalogue=catalogue)),
+        rivals=rivals,
         qualities=("category_diversity", "novelty"),
-        requests=requests,
-        list_k=list_k,
-        values=values,
-        differences=np.zeros((3, 2, 1, 3)),
         variety=variety,
-        variety_differences=differences,
-        catalogue=np.array([[0.4, 0.5, 4.0], [0.4, 0.5, 4.0], [0.2, 0.6, 3.0]]),
+        variety_differences=variety[:, None] - variety[None, places],
     )
 
 

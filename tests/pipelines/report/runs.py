@@ -15,6 +15,7 @@ from configs.load import parse
 from configs.schema import Config
 from pipelines.dataset import load_dataset
 from pipelines.evaluation.results import Results, save_results
+from pipelines.evaluation.scoreboard import scoreboard
 from pipelines.prepare import prepare
 from pipelines.report.summary import STAGES
 from pipelines.verdicts import Verdict, as_json, save_verdicts
@@ -81,7 +82,8 @@ def make_run(
     for path in stages.values():
         path.mkdir(parents=True)
     prepare(config, stages["prepare"])
-    requests = len(load_dataset(config, stages["prepare"]).test_requests)
+    dataset = load_dataset(config, stages["prepare"])
+    requests = len(dataset.test_requests)
     baselines = {
         "popularity": result(requests, K, popular / 2, 0.3),
         "popularity 7d": result(requests, K, popular, 0.35),
@@ -106,7 +108,8 @@ def make_run(
     verdict = Verdict("list", ndcg, "all", lift, lift, lift, 0.0, requests, status)
     save_verdicts([verdict], stages["rank"] / "verdicts.json")
     _write(stages["rank"] / "fitted.json", {"epoch": 3, "ndcg": 0.31, "retrieval_ndcg": 0.29})
-    write_evaluated(stages["evaluate"], HOSTILE, K, LIST_K, requests, early)
+    scores = scoreboard(baselines, {"towers": towers, **lists}, LIST_K, dataset.eligible(dataset.cuts.test))
+    write_evaluated(stages["evaluate"], HOSTILE, K, LIST_K, requests, scores, early)
     write_replay(stages["export"], 1.0)
     return stages
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.bootstrap import Interval
+from pipelines.evaluation.compared import Against
 from pipelines.evaluation.results import Results
+from pipelines.evaluation.scoreboard import scoreboard
 from pipelines.evaluation.sliced import SliceResults
 from pipelines.report.decision import Decision, decide
 from pipelines.report.evidence import Evidence
@@ -49,7 +51,7 @@ def evidence(tmp_path):
     def make(final: float = 0.5, baselines: Mapping[str, Results] | None = None, **changed: Any) -> Evidence:
         config = changed.pop("config", make_config(tmp_path))
         ours = {"towers": _result(0.45), "final list": _result(final)}
-        board = standings(config, {**BASELINES, **(baselines or {})}, ours, np.ones(ITEMS, bool))
+        board = standings(config, scoreboard({**BASELINES, **(baselines or {})}, ours, LIST_K, np.ones(ITEMS, bool)))
         verdicts = (_verdict(), _verdict(gate="list"), _replay(1.0))
         detectable = (Detectable(1, 4000, 0.3, 0.04, 0.13), Detectable(4, 9000, 0.4, 0.03, 0.07))
         test = Experiment(
@@ -115,6 +117,20 @@ def test_a_list_that_loses_to_a_knn_is_not_ready(evidence) -> None:
     assert "which twinspire measures but does not publish" in decision.next_steps[0]
 
 
+def test_popularity_alone_is_no_comparison(evidence, monkeypatch) -> None:
+    monkeypatch.delitem(BASELINES, "item-kNN")
+    decision = decide(evidence())
+    assert (decision.verdict, _kinds(decision)) == ("not ready", ["alone"])
+    assert "`twinspire publish --policy popularity runs/made`" in decision.next_steps[-1]
+    assert "switch on what [baselines] leaves out" in decision.next_steps[0]
+
+
+def test_one_request_is_worded_as_one(evidence) -> None:
+    found = evidence()
+    decision = decide(replace(found, board=replace(found.board, requests=1)))
+    assert decision.reasons[0].text.startswith("Only 1 request could be judged")
+
+
 def test_a_weaker_mean_that_is_not_surely_beaten_counts_too(evidence) -> None:
     decision = decide(evidence(baselines={"EASE": _result(0.34, noise=5.0)}))
     assert "beats popularity 7d by region" in decision.headline
@@ -144,6 +160,15 @@ def test_a_sure_regression_beyond_the_floor_is_a_no_within_it_a_guardrail(eviden
     assert (decision.verdict, decision.reasons) == ("ready for an A/B test", ())
     assert "Surely worse in slices that do not stand in the way: history 1-9." in " ".join(decision.bad)
     assert any("history 1-9" in rail for rail in decision.guardrails)
+
+
+def test_a_slice_worse_than_popularity_alone_stands_in_the_way_and_names_it() -> None:
+    level = slice_result("requests", "history", "history 1-9", "final list", "ndcg@2", 0.01, -0.01, 0.03, 80)
+    assert of_slices(SliceResults("asked", 30, (level,)), -0.05) == []
+    worse = Against("popularity 7d", 0.2, Interval(-0.09, -0.1, -0.08, 80), "worse")
+    (found,) = of_slices(SliceResults("asked", 30, (replace(level, popularity=worse),)), -0.05)
+    assert (found.rival, found.stops) == ("popularity 7d", True)
+    assert found.sentence.endswith("-0.090 [-0.100, -0.080], -45.0%, against popularity 7d, n=80")
 
 
 def test_a_failed_gate_stands_in_the_way_of_a_better_list(evidence) -> None:

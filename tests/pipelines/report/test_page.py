@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from pipelines.evaluation.bootstrap import Interval
+from pipelines.evaluation.compared import Against
 from pipelines.look.template import with_code
 from pipelines.report import summarise
 from pipelines.report.page import page
@@ -95,6 +97,40 @@ def test_tables_have_headers(read) -> None:
     scopes = [value for tag, name, value in read.attributes if (tag, name) == ("th", "scope")]
     assert len(scopes) == read.tags.count("th")
     assert {"row", "col", "rowgroup"} == set(scopes)
+
+
+def test_sampled_metrics_have_a_table_of_their_own(won, read) -> None:
+    summary = summarise(*won)
+    label = "Sampled: to repeat a published table, not to decide"
+    assert label in read.text
+    assert f"{HOSTILE} (sampled)" in read.text
+    assert label not in page(replace(summary, evaluated=replace(summary.evaluated, sampled=None)))
+
+
+def test_a_slice_worse_than_popularity_alone_is_red_and_names_it(won) -> None:
+    summary = summarise(*won)
+    slices = summary.evaluated.slices
+    row = next(one for one in slices.rows if one.slice == "history 10-49")
+    loss = Against("popularity 7d", 0.2, Interval(-0.09, -0.1, -0.08, 400), "worse")
+    rows = tuple(replace(one, popularity=loss) if one is row else one for one in slices.rows)
+    evaluated = replace(summary.evaluated, slices=replace(slices, rows=rows))
+    html = page(replace(summary, evaluated=evaluated))
+    assert '-0.090 [-0.100, -0.080]</td><td class="bad">✗ worse' in html
+    assert "-0.090 [-0.100, -0.080]" not in page(summary)
+
+
+def test_every_baseline_is_met_in_pairs(html) -> None:
+    table = html[html.index("Towers: mean difference to each baseline") :]
+    row = table[table.index("item-kNN") :]
+    # NDCG@2 0.5 - 0.1, recall@5 0.55 - 0.5
+    assert [row[: row.index("</tr>")].count(text) for text in ("+0.400<br>", "+0.050<br>", 'class="good"')] == [1, 1, 2]
+
+
+def test_a_replay_is_advised_only_where_it_can_run(won) -> None:
+    summary = summarise(*won)
+    config = {**summary.config, "split": {**summary.config["split"], "protocol": "random"}}
+    assert "twinspire rolling" in page(summary)
+    assert "twinspire rolling" not in page(replace(summary, config=config))
 
 
 def test_the_summary_comes_first_and_leads_to_every_section(read) -> None:

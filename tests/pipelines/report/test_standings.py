@@ -8,6 +8,7 @@ import pytest
 
 from configs.load import load
 from pipelines.evaluation.results import Results
+from pipelines.evaluation.scoreboard import scoreboard
 from pipelines.report.references import reference_values
 from pipelines.report.standings import standings
 from tests.pipelines.report.runs import LIST_K, K, make_config
@@ -30,7 +31,7 @@ def board(tmp_path):
     }
     ours = {"towers": _result([0.4, 0.4], [0.3, 0.3]), "final list": _result([0.5, 0.5])}
     eligible = np.array([True] * 6 + [False] * 2)
-    return standings(make_config(tmp_path), baselines, ours, eligible)
+    return standings(make_config(tmp_path), scoreboard(baselines, ours, LIST_K, eligible))
 
 
 def test_best_comes_first(board) -> None:
@@ -67,9 +68,18 @@ def test_catalogue_metrics_count_eligible_items_in_the_list(board) -> None:
 
 def test_metrics_are_known_with_their_depths(board) -> None:
     assert board.every_metric == {"ndcg": (2,), "recall": (5,)}
-    means = {"ndcg@10": 0.1, "ndcg@5": 0.1, "ndcg@10 sampled": 0.3, "rmse": 1.0}
-    board = replace(board, entries=(replace(board.entries[0], means=means),))
-    assert board.every_metric == {"ndcg": (5, 10), "ndcg@10 sampled": (0,), "rmse": (0,)}
+    board = replace(board, entries=(replace(board.entries[0], means={"ndcg@10": 0.1, "ndcg@5": 0.1}),))
+    assert board.every_metric == {"ndcg": (5, 10)}
+
+
+def test_the_final_list_and_the_towers_meet_every_baseline(board) -> None:
+    final, towers = board.pairs
+    assert (final.stage, final.metrics) == ("final list", ("ndcg@2",))
+    assert (towers.stage, towers.metrics) == ("towers", ("ndcg@2", "recall@5"))
+    assert list(towers.rows) == ["popularity", "ALS", "popularity 7d"]
+    gap = towers.rows["ALS"]["recall@5"]  # 0.3 - 0.2 and 0.3 - 0.4
+    assert (gap.mean, gap.low, gap.high) == (pytest.approx(0.0), pytest.approx(-0.1), pytest.approx(0.1))
+    assert final.rows["popularity"]["ndcg@2"] == board.entry("popularity").measures["ndcg@2"].behind
 
 
 def test_references_belong_to_one_protocol(tmp_path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.report import report, summarise
+from pipelines.report.page import page as page_of
 from pipelines.report.summary import STAGES
 from tests.pipelines.report.runs import HOSTILE, make_config, make_run, write_replay, write_tables
 
@@ -38,6 +39,16 @@ def test_all_parts_are_read(won) -> None:
     assert list(summary.baselines.left_out) == ["LightFM"]
     assert summary.rolling is None
     assert summary.environment.packages["numpy"] == np.__version__
+
+
+def test_the_leaderboard_is_the_source_once_it_is_there(won) -> None:
+    config, results = won
+    before = summarise(config, {name: path for name, path in results.items() if name != "evaluate"}).board
+    after = summarise(config, results).board
+    assert after.pairs == before.pairs
+    assert [entry.measures for entry in after.entries] == [entry.measures for entry in before.entries]
+    # what the stage wrote of the catalogue, not what the lists hold
+    assert (before.entry("final list").coverage, after.entry("final list").coverage) == (pytest.approx(2 / 11), 0.2)
 
 
 @pytest.fixture
@@ -87,6 +98,12 @@ def test_published_protocol_filter_is_a_warning(won) -> None:
     cautions = summarise(config.model_copy(update={"data": data}), results).cautions
     assert "looks ahead" in next(c.text for c in cautions if "min_item_events" in c.text and c.level == "warning")
     assert not any("min_item_events" in c.text for c in summarise(config, results).cautions)
+
+
+def test_chance_is_said_alike_in_cautions_and_on_the_page(won) -> None:
+    summary = summarise(*won)
+    assert sum("about one in forty looks surely worse by chance alone" in c.text for c in summary.cautions) == 1
+    assert "one comparison in forty would look so by chance alone" in page_of(summary)
 
 
 def test_json_is_strict_and_files_are_whole(won, tmp_path) -> None:
