@@ -37,7 +37,9 @@ STAGES = {
     )
 }  # fmt: skip
 POPULARITY = Stage("export-popularity", late("pipelines.export:export_popularity"), ("prepare", "baselines"), _ALL)
-ROLLING = Stage("rolling", late("pipelines.rolling.stage:rolling"), ("prepare", "baselines", "train"), ("rolling",), resumes=True)
+ROLLING = Stage(
+    "rolling", late("pipelines.rolling.stage:rolling"), ("prepare", "baselines", "train"), ("rolling",), resumes=True
+)
 
 
 @dataclass(frozen=True)
