@@ -129,7 +129,7 @@ def contenders(
             parts = ((half, queries[half], barred.take(half), floor[half]) for half in halves)
             return _merged(*((half, contenders(screen, of, k, out, least)) for half, of, out, least in parts))
     row, place, key = (np.concatenate(part) for part in zip(*found, strict=True))
-    order = np.argsort(row << 32 | (np.int64(2**31) - key))  # by row, and then the best first
+    order = np.argsort(row << 32 | (np.int64(2**31 - 1) - key))  # by row, and then the best first
     row, place, key = row[order], place[order], key[order]
     kth = _nth(row, key, k, len(queries), screen.lowest)
     # k scores are at least the k-th's least less its error, and the key of as good an item may err as far below that.
