@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.baselines.base import Baseline
 from pipelines.dataset import Dataset
-from pipelines.evaluation.ranking import Scorer, rank
+from pipelines.evaluation.ranking import DotProduct, Scorer, rank
 from pipelines.progress import Progress
 from pipelines.rolling.steps import Asked, Step
 from pipelines.rolling.variants import COUNTS, HISTORIES, INDEX, TOWERS, Refreshed
@@ -89,4 +89,4 @@ def lists(
 
 def _tower_scorer(dataset: Dataset, vectors: Vectors, cut: Cut) -> Scorer:
     items = np.concatenate([vectors.static, dataset.trend_at(cut)], axis=1)
-    return lambda requests: vectors.of(requests) @ items.T
+    return DotProduct(vectors.of, items)
