@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -146,6 +150,20 @@ def test_few_are_left_in_doubt():
     for dtype, most in zip(DTYPES, (2.0, 1.01), strict=True):
         row, _ = contenders(Screen(items, dtype), queries, 50, nothing(20))
         assert 50 * 20 <= len(row) <= 50 * 20 * most
+
+
+@pytest.mark.parametrize("onednn", ["0", "1"])
+def test_products_are_rounded_where_tensorflow_cuts_them_off(onednn):
+    """Its own kernel, which runs without oneDNN, cuts off products of bfloat16."""
+    code = """
+from pipelines.evaluation.screening import _product
+from towers.backend import tf
+one = lambda value: tf.constant([[value]], tf.bfloat16)
+print(float(_product(one(1.3203125), one(0.76171875))[0, 0]))  # 1.0057, between 1 and 1.0078
+"""
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "1.0078125"
 
 
 def test_products_that_overflow_are_refused():
