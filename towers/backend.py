@@ -5,7 +5,10 @@ import logging
 import os
 from pathlib import Path
 
+from towers.allocator import keep_freed_memory
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+keep_freed_memory()
 
 import tensorflow as tf
 
