@@ -5,6 +5,8 @@ Keras 2 Dropout keeps its random state outside checkpoints and restarts it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from towers.backend import keras, tf
 
 
@@ -26,7 +28,14 @@ class Randomness:
 
     def draw(self, stream: int, shape: tf.Tensor) -> tf.Tensor:
         """Uniform numbers in [0, 1) for this stream at the current step."""
-        return tf.random.stateless_uniform(shape, seed=tf.stack([tf.constant(stream, tf.int64), self.step]))
+        return tf.random.stateless_uniform(shape, self._key(stream))
+
+    def integers(self, stream: int, shape: Sequence[int] | tf.Tensor, below: int | tf.Tensor) -> tf.Tensor:
+        """Whole numbers from 0 to `below`, exclusive, each as likely; int32, for counts that float32 cannot hold."""
+        return tf.random.stateless_uniform(shape, self._key(stream), minval=0, maxval=below, dtype=tf.int32)
+
+    def _key(self, stream: int) -> tf.Tensor:
+        return tf.stack([tf.constant(stream, tf.int64), self.step])
 
 
 class StepDropout(keras.layers.Layer):
@@ -44,3 +53,19 @@ class StepDropout(keras.layers.Layer):
             return inputs
         keep = self._draw(self._stream, tf.shape(inputs)) >= self._rate
         return tf.where(keep, inputs / (1 - self._rate), tf.zeros_like(inputs))
+
+
+class StepHide(keras.layers.Layer):
+    """Turns entries of a mask off at random, keyed by the training step; the identity outside training."""
+
+    def __init__(self, rate: float, randomness: Randomness) -> None:
+        super().__init__()
+        self._rate = rate
+        self._draw = randomness.draw
+        self._stream = randomness.stream()
+
+    def call(self, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Same shape as `mask`, bool."""
+        if not training:
+            return mask
+        return mask & (self._draw(self._stream, tf.shape(mask)) >= self._rate)

@@ -187,7 +187,7 @@ class _BagEmbedding(keras.layers.Layer):
         self.table = _table(size, dimension)
 
     def call(self, index: tf.Tensor) -> tf.Tensor:
-        present = tf.cast(index > 0, tf.float32)[..., None]
+        present = tf.cast(index > 0, self.compute_dtype)[..., None]
         total = tf.reduce_sum(self.table(index) * present, axis=-2)
         return total / tf.maximum(tf.reduce_sum(present, axis=-2), 1.0)
 

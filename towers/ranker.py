@@ -14,6 +14,7 @@ import numpy as np
 from configs.schema import Config
 from configs.stages import History
 from towers.backend import keras, tf
+from towers.cross import Crosses
 from towers.dropout import Randomness, StepDropout
 from towers.features import Embed, Statistics
 from towers.history import MeanHistory
@@ -40,7 +41,7 @@ class Ranker(keras.Model):
         self.item_side = keras.layers.Dense(_WIDTH, activation="gelu")
         self.query_side = keras.layers.Dense(_WIDTH, activation="gelu")
         self.history = MeanHistory(History(length=config.towers.history.length), _WIDTH, self.randomness)
-        self.crosses = _Crosses(config.ranker.cross_layers)
+        self.crosses = Crosses(config.ranker.cross_layers)
         self.hidden = [keras.layers.Dense(width, activation="gelu") for width in config.ranker.hidden]
         self.dropouts = [StepDropout(config.ranker.dropout, self.randomness) for _ in self.hidden]
         self.last = keras.layers.Dense(1, kernel_initializer="zeros")
@@ -88,24 +89,6 @@ class Ranker(keras.Model):
         if self._has_context:
             parts.append(self.context(under("context/", batch), training=training))
         return self.query_side(tf.concat(parts, axis=-1))
-
-
-class _Crosses(keras.layers.Layer):
-    """Cross layers: x_(l+1) = x_0 * (W x_l + b) + x_l."""
-
-    def __init__(self, layers: int) -> None:
-        super().__init__()
-        self._layers = layers
-
-    def build(self, shape: tf.TensorShape) -> None:
-        self.dense = [keras.layers.Dense(shape[-1]) for _ in range(self._layers)]
-        super().build(shape)
-
-    def call(self, first: tf.Tensor) -> tf.Tensor:
-        crossed = first
-        for dense in self.dense:
-            crossed = first * dense(crossed) + crossed
-        return crossed
 
 
 def standardise(scores: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Both encoders under one contract: causal, indifferent to padding, aware of order and time."""
+"""All encoders under one contract: causal, indifferent to padding, aware of order and time."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,16 @@ import pytest
 from configs.stages import History
 from towers.backend import tf
 from towers.dropout import Randomness
-from towers.history import history_encoder, time_bucket
+from towers.history import history_encoder
+from towers.recency import time_bucket
 
 LENGTH, WIDTH = 5, 8
 TIMES = np.array([100, 4_000, 90_000, 91_000, 900_000])
 NOW = 1_000_000
 
 
-def _encoder(kind):
-    config = History(encoder=kind, length=LENGTH, layers=2, heads=2)
+def _encoder(kind, **changes):
+    config = History(**{"encoder": kind, "length": LENGTH, "layers": 2, "heads": 2, **changes})
     encoder = history_encoder(config, WIDTH, Randomness(0))
     _run(encoder, _items())
     rng = np.random.default_rng(1)
@@ -23,9 +24,10 @@ def _encoder(kind):
     return encoder
 
 
-@pytest.fixture(params=["mean", "transformer"])
+@pytest.fixture(params=["mean", "gru", "transformer", "transformer with convolutions"])
 def encoder(request):
-    return _encoder(request.param)
+    kind, _, convolved = request.param.partition(" with ")
+    return _encoder(kind, convolution=3 if convolved else 0)
 
 
 def _items(count=LENGTH):
@@ -113,12 +115,59 @@ def test_histories_longer_than_the_encoders_length_are_read(encoder):
     assert np.isfinite(_run(encoder, items, np.arange(2 * LENGTH) * 100)).all()
 
 
-def test_only_the_transformers_blocks_are_random_and_only_in_training():
-    encoder = _encoder("transformer")
+@pytest.mark.parametrize("kind", ["mean", "gru", "transformer"])
+def test_without_relative_time_only_the_order_matters(kind):
+    encoder = _encoder(kind, relative_time=False)
+    plain, later = _run(encoder, _items()), _run(encoder, _items(), TIMES // 7, now=100 * NOW)
+    np.testing.assert_array_equal(later, plain)
+    assert np.abs(_run(encoder, _items()[::-1])[-1] - plain[-1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["mean", "transformer"])
+def test_without_positions_items_of_one_moment_are_a_set(kind):
+    same, swapped = np.full(LENGTH, NOW - 100), _items()[[1, 0, *range(2, LENGTH)]]  # a transformer asks as the last
+    for position, equal in (("none", True), ("relative", False)):
+        encoder = _encoder(kind, position=position, layers=1)  # in a second layer, causality tells the order
+        one, other = (_run(encoder, items, same)[-1] for items in (_items(), swapped))
+        assert np.allclose(one, other, atol=1e-5) == equal
+
+
+def test_a_mean_that_knows_neither_position_nor_time_is_the_mean():
+    encoder = _encoder("mean", position="none", relative_time=False)
+    start, items = encoder.start.numpy()[0], _items()
+    expected = [np.concatenate([start, items[:n]]).mean(axis=0) for n in range(LENGTH + 1)]
+    np.testing.assert_allclose(_run(encoder, items), expected, atol=1e-5)
+
+
+def test_a_gru_is_the_librarys_cell_step_by_step():
+    encoder = _encoder("gru")
+    elapsed, cells = encoder.pace.elapsed.embeddings.numpy(), [layer.cell for layer in encoder.recurrent]
+    states, outputs = [tf.zeros([1, WIDTH])] * 2, [np.zeros(WIDTH)]
+    for item, since in zip(_items(), np.diff(np.append(TIMES, NOW)), strict=True):
+        value = tf.constant(item + elapsed[time_bucket(tf.constant(since))])[None]
+        for layer, cell in enumerate(cells):
+            value, states[layer] = cell(value, states[layer])
+        outputs.append(value.numpy()[0])
+    np.testing.assert_allclose(_run(encoder, _items()), outputs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dropout", "random"),
+    [
+        ("gru", 0.1, True),
+        ("transformer", 0.1, True),
+        ("gru", 0.0, False),
+        ("transformer", 0.0, False),
+        ("mean", 0.1, False),
+    ],
+)
+def test_what_is_inside_an_encoder_is_random_only_in_training_and_with_dropout(kind, dropout, random):
+    encoder = _encoder(kind, dropout=dropout)
     inputs = [tf.constant(part)[None] for part in (_items(), np.ones(LENGTH, bool), TIMES, np.append(TIMES, NOW))]
-    still, random = encoder(*inputs, training=False).numpy(), encoder(*inputs, training=True).numpy()
+    still, trained = encoder(*inputs, training=False).numpy(), encoder(*inputs, training=True).numpy()
     np.testing.assert_array_equal(still, encoder(*inputs, training=False).numpy())
-    assert np.abs(still - random).max() > 1e-3
+    np.testing.assert_array_equal(trained, encoder(*inputs, training=True).numpy())  # keyed by the step
+    assert (np.abs(still - trained).max() > 1e-3) == random
 
 
 def test_time_buckets_double_in_width():

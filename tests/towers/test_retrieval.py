@@ -6,12 +6,13 @@ import pytest
 from pipelines.encoded import columns_of
 from tests import world
 from towers.backend import keras, tf
-from towers.features import Preprocess, encode
+from towers.features import UNKNOWN, Preprocess, encode
 from towers.retrieval import Log, TwoTower
 
 CHANGES = {
     "towers.history": {"encoder": "mean", "length": 6},
     "towers.dropout": 0.0,
+    "train.cold_items": 0.0,
     "train.batch": 6,
     "train.negatives.uniform": 12,
 }
@@ -25,21 +26,26 @@ def _without_id_dropout(config):
 class _Case:
     """A model without dropout, one batch of the world, and a log in which some items are not out yet."""
 
-    def __init__(self, **changes):
-        config = _without_id_dropout(world.config(CHANGES | {f"train.negatives.{k}": v for k, v in changes.items()}))
+    def __init__(self, train=None, **changes):
+        named = {f"train.negatives.{k}": v for k, v in changes.items()} | {
+            f"train.{k}": v for k, v in (train or {}).items()
+        }
+        config = _without_id_dropout(world.config(CHANGES | named))
         data = world.dataset(config, world.log())
         encoded, cut = world.encoded(data), data.cuts.validation
         examples = world.examples(data, encoded, cut)
         self.data, log = data, world.training_log(data, examples, cut)
-        first = log.first_bucket.copy()
-        first[::5] = 20  # a fifth of the catalogue comes out on day 20
-        self.log = Log(log.trend, first, log.frequency)
+        listed = log.listed.copy()
+        listed[::5] = world.START + 20 * world.DAY  # a fifth of the catalogue comes out on day 20
+        self.log = Log(log.trend, listed, log.sources)
+        self.share, _ = examples.shares()
         keras.utils.set_random_seed(0)
         self.model = TwoTower(config, encoded.fitted, encoded.items, data.trend.columns)
         self.batch = max(examples.epoch(0), key=lambda batch: len(batch["mask"]))
         width = self.batch["weight"].shape[1]
         self.batch["weight"] = self.batch["weight"] * np.resize(np.array([1, 2, 3], np.float32), width)
         self.loss()  # make the weights
+        self.cold = self.model._seen_as_cold()  # the same as long as the step is
         rng = np.random.default_rng(1)
         for variable in self.model.trainable_variables:  # also those that start at zero
             variable.assign_add(rng.normal(scale=0.1, size=variable.shape))
@@ -50,9 +56,15 @@ class _Case:
     def loss(self):
         return float(self.model.loss(self.tensors(), self.log))
 
-    def scores(self):
+    def columns(self):
+        """The columns that the loss draws at the present step."""
+        target, weight = (tf.reshape(self.tensors()[name], [-1]) for name in ("target", "weight"))
+        weight = np.where(self.listed().ravel(), weight, 0)
+        return self.model.sampler.draw(target, weight > 0, self.tensors()["query"], self.log.sources)
+
+    def scores(self, candidates=None):
         """Score of every item at every moment, [R, L + 1, N], from the towers' own vectors and the trends."""
-        items = self.model.item_vectors().numpy()
+        items = self.model.item_vectors(cold=self.cold).numpy()
         batch, width = self.tensors(), self.data.config.towers.embedding_dim
         context = {key.removeprefix("context/"): v for key, v in batch.items() if key.startswith("context/")}
         static = {key.removeprefix("static/"): v for key, v in batch.items() if key.startswith("static/")}
@@ -60,15 +72,25 @@ class _Case:
         queries = self.model.queries(history, batch["mask"], batch["item_time"], batch["moment"], static, context)
         queries = queries.numpy()
         trends = np.einsum("rmt,rmnt->rmn", queries[..., width + 1 :], self.log.trend[self.batch["bucket"]])
-        return queries[..., : width + 1] @ items.T + trends
+        trends *= self.warm()
+        candidates = items if candidates is None else candidates.numpy()
+        return queries[..., : width + 1] @ candidates.T + trends
+
+    def warm(self):
+        """Items that are seen as they are, [N]."""
+        return np.ones(world.ITEMS, bool) if self.cold is None else ~self.cold.numpy()
 
     def comparable(self, row, moment, item):
         """Whether a candidate is a fair negative of a moment."""
         taken = {i for r, i in self.batch["seen"] if r == row}
-        return item not in taken and self.log.first_bucket[item] <= self.batch["bucket"][row, moment]
+        return item not in taken and self.log.listed[item] <= self.batch["moment"][row, moment]
 
     def moments(self):
-        return list(zip(*np.nonzero(self.batch["weight"] > 0), strict=True))
+        return list(zip(*np.nonzero((self.batch["weight"] > 0) & self.listed()), strict=True))
+
+    def listed(self):
+        """Which targets may be recommended at their moments already, [R, L + 1]."""
+        return self.log.listed[self.batch["target"]] <= self.batch["moment"]
 
 
 def _softmax_loss(positive, negatives):
@@ -76,12 +98,15 @@ def _softmax_loss(positive, negatives):
 
 
 def _weighted(case, losses):
-    weights = [case.batch["weight"][moment] for moment in case.moments()]
+    cold = ~case.warm()[case.batch["target"]] * (case.data.config.train.cold_weight - 1)
+    weights = [case.batch["weight"][moment] * (1 + cold[moment]) for moment in case.moments()]
     return pytest.approx(np.average(losses, weights=weights), rel=1e-4)
 
 
-def test_over_the_whole_catalogue():
-    case = _Case()
+@pytest.mark.parametrize("cold_items", [0, 0.4])
+def test_over_the_whole_catalogue(cold_items):
+    case = _Case({"cold_items": cold_items, "cold_weight": 3.0})
+    assert (case.warm().mean() == 1) == (cold_items == 0)
     scores, losses = case.scores(), []
     for row, moment in case.moments():
         target, score = case.batch["target"][row, moment], scores[row, moment]
@@ -92,36 +117,129 @@ def test_over_the_whole_catalogue():
 
 
 @pytest.mark.parametrize("logq", [True, False])
-def test_over_sampled_columns(logq):
-    case = _Case(whole_catalogue_below=0, logq=logq)
-    targets = [case.batch["target"][moment] for moment in case.moments()]
-    drawn = [*targets, *case.batch["negatives"]]
-    n, u = len(targets), len(case.batch["negatives"])
-    share = case.log.frequency
-    correction = np.log((n * share + u / world.ITEMS) / (n + u)) if logq else np.zeros(world.ITEMS)
-    scores, losses, masked = case.scores() - correction, [], 0
+@pytest.mark.parametrize("sources", [{"in_batch": 90}, {"in_batch": 3, "popular": 5}])
+@pytest.mark.parametrize("cold_items", [0, 0.4])
+def test_over_sampled_columns(logq, sources, cold_items):
+    case = _Case({"cold_items": cold_items}, whole_catalogue_below=0, logq=logq, **sources)
+    columns = case.columns()
+    drawn = [
+        (int(i), int(e)) for i, e, there in zip(columns.items, columns.example, columns.there, strict=True) if there
+    ]
+    in_batch = sum(example >= 0 for _, example in drawn)
+    assert in_batch == min(len(case.moments()), sources["in_batch"])
+    by_share, evenly = in_batch + sources.get("popular", 0), 12
+    assert len(drawn) == by_share + evenly
+    q = (by_share * case.share + evenly / world.ITEMS) / (by_share + evenly)
+    scores, losses, masked = case.scores() - (np.log(q) if logq else 0), [], 0
+    width = case.batch["weight"].shape[1]
     for row, moment in case.moments():
         target, score = case.batch["target"][row, moment], scores[row, moment]
-        negatives = [score[i] for i in drawn if i != target and case.comparable(row, moment, i)]
-        masked += len(drawn) - 1 - len(negatives)
-        copies = drawn.count(target) if logq else 1  # each copy's share of the softmax is the positive's
-        losses.append(_softmax_loss(score[target] + np.log(copies), np.array(negatives)))
-    assert masked > 2 * len(targets)  # the case holds duplicates, known positives and items not out yet
+        negatives = [score[i] for i, _ in drawn if i != target and case.comparable(row, moment, i)]
+        masked += len(drawn) - len(negatives)
+        # the share of each copy that was drawn belongs to the positive; its own column is one of the batch's
+        copies = 1 + sum(i == target and example != row * width + moment for i, example in drawn)
+        losses.append(_softmax_loss(score[target] + (np.log(copies) if logq else 0), np.array(negatives)))
+    assert masked > 2 * len(case.moments())  # the case holds duplicates, known positives and items not out yet
     assert case.loss() == _weighted(case, losses)
 
 
+def test_over_remembered_columns_with_the_vectors_of_their_step():
+    case = _Case(whole_catalogue_below=0, in_batch=1, uniform=0, memory=500, logq=False)
+    moments, first = case.moments(), case.model.item_vectors().numpy()
+    targets = np.array([case.batch["target"][moment] for moment in moments])
+    memory = case.model.sampler.memory
+    memory.items.assign(np.full(500, -1))
+    case.loss()
+    np.testing.assert_array_equal(memory.items[-len(targets) :], targets)
+    assert (memory.items[: -len(targets)].numpy() == -1).all()
+    for variable in case.model.items.trainable_variables:
+        variable.assign_add(0.1 * np.ones(variable.shape))
+    assert np.abs(case.model.item_vectors().numpy() - first).max() > 0.1
+    losses, now, then = [], case.scores(), case.scores(tf.constant(first))
+    (fresh,) = case.columns().fresh.numpy()
+    for row, moment in moments:
+        target = case.batch["target"][row, moment]
+        old = [then[row, moment, i] for i in targets if case.comparable(row, moment, i)]
+        old += [now[row, moment, fresh]] if fresh != target and case.comparable(row, moment, fresh) else []
+        losses.append(_softmax_loss(now[row, moment, target], np.array(old)))
+    assert case.loss() == _weighted(case, losses)
+
+
+def test_what_is_seen_as_cold_is_not_remembered_and_what_is_remembered_is_not_cold():
+    case = _Case({"cold_items": 0.4}, whole_catalogue_below=0, in_batch=1, uniform=0, memory=500)
+    case.model.sampler.memory.items.assign(np.full(500, -1))
+    case.loss()
+    targets = np.array([case.batch["target"][moment] for moment in case.moments()])
+    held = case.model.sampler.memory.items.numpy()
+    np.testing.assert_array_equal(held[held >= 0], targets[case.warm()[targets]])
+    everything = tf.ones([world.ITEMS], tf.bool)
+    assert case.columns().cold(everything).numpy().tolist() == [True] + [False] * 500
+
+
+@pytest.mark.parametrize("rows", [None, [7, 3, 7]])
+def test_seen_as_cold_an_item_is_what_its_content_says_under_an_unknown_id(rows):
+    case = _Case()
+    cold, rows = np.arange(world.ITEMS) % 2 == 1, None if rows is None else tf.constant(rows)
+    asked = np.arange(world.ITEMS) if rows is None else rows.numpy()
+    found = case.model.item_vectors(rows, cold=tf.constant(cold)).numpy()
+    unknown = dict(case.model._catalogue) | {"item_id": np.full(world.ITEMS, UNKNOWN)}
+    plain, hidden = case.model.item_vectors().numpy(), case.model.items(unknown).numpy()
+    np.testing.assert_allclose(found, np.where(cold[:, None], hidden, plain)[asked], rtol=1e-5, atol=1e-6)
+    assert np.abs(plain - hidden).max() > 1e-3
+
+
+def test_a_history_read_by_ids_does_not_know_them_either():
+    case = _Case()
+    config = world.config({"towers.history.items": "id"})
+    model = TwoTower(config, world.encoded(case.data).fitted, world.encoded(case.data).items, 0)
+    rows, vectors = tf.constant([[4, 5]]), tf.zeros([1, 2, model.dimension + 1])
+    model.history_tokens(rows, vectors)
+    model.read_ids.table.embeddings.assign(np.random.default_rng(0).normal(size=model.read_ids.table.embeddings.shape))
+    found = model.history_tokens(rows, vectors, tf.constant(np.arange(world.ITEMS) == 4)).numpy()[0]
+    np.testing.assert_array_equal(found[0], model.read_ids.table.embeddings[UNKNOWN])
+    np.testing.assert_array_equal(found[1], model.history_tokens(rows, vectors).numpy()[0, 1])
+
+
+def test_gradients_reach_the_towers_but_not_what_is_remembered():
+    case = _Case(whole_catalogue_below=0, in_batch=3, uniform=0, memory=8)
+    with tf.GradientTape() as tape:
+        loss = case.model.loss(case.tensors(), case.log)
+    assert all(variable.trainable for variable in case.model.trainable_variables)
+    assert not any("memory" in variable.name for variable in case.model.trainable_variables)
+    gradients = tape.gradient(loss, case.model.trainable_variables)
+    assert sum(gradient is None for gradient in gradients) == 0
+
+
+@pytest.mark.parametrize("sampled", [{}, {"whole_catalogue_below": 0}])
+def test_a_target_that_is_not_listed_yet_is_nothing_to_learn_from(sampled):
+    case = _Case(**sampled)
+    row, moment = case.moments()[1]
+    listed = case.log.listed.copy()
+    listed[case.batch["target"][row, moment]] = case.batch["moment"][row, moment] + 1
+    case.log = Log(case.log.trend, listed, case.log.sources)
+    assert 0 < len(case.moments()) < (case.batch["weight"] > 0).sum()
+    with_it = case.loss()
+    listed[case.batch["target"][row, moment]] -= 1
+    assert case.loss() != pytest.approx(with_it)
+    listed[case.batch["target"][row, moment]] += 1
+    case.batch["weight"][row, moment] = 0
+    assert case.loss() == pytest.approx(with_it)
+
+
 def test_a_known_positive_drawn_as_a_negative_changes_nothing():
-    case = _Case(whole_catalogue_below=0, logq=False)
-    before = case.loss()
-    everything_of_one_block = np.flatnonzero(np.arange(world.ITEMS) % world.BLOCKS == 0)
+    case = _Case(whole_catalogue_below=0, in_batch=0, uniform=0, hard=400, hard_depth=30, hard_from=1, logq=False)
     mine = case.batch["seen"][case.batch["seen"][:, 0] == 0, 1]
+    others = np.setdiff1d(np.arange(0, world.ITEMS, world.BLOCKS) + mine[0] % world.BLOCKS, mine)
     case.batch["weight"][1:] = 0  # row 0 alone
-    alone = case.loss()
-    assert alone != before
-    case.batch["negatives"] = np.append(case.batch["negatives"], mine).astype(np.int32)
-    assert case.loss() == pytest.approx(alone, rel=1e-5)
-    case.batch["negatives"] = np.append(case.batch["negatives"], everything_of_one_block).astype(np.int32)
-    assert case.loss() > alone * 1.001
+
+    def mined(items):
+        table = np.full((world.QUERIES, 30), -1, np.int32)
+        table[:, : len(items)] = items
+        case.log.sources.mined.fill(table)
+        return case.loss()
+
+    assert mined(mine) == pytest.approx(0, abs=1e-6)
+    assert mined(others) > 1
 
 
 def test_training_vectors_are_served_vectors():
@@ -151,7 +269,7 @@ def test_a_cold_items_vector_is_that_of_the_unknown_id_with_its_content():
     case = _Case()
     counts = np.full(world.ITEMS + 2, 9)
     counts[2 + 6] = 0
-    case.model.set_known({"item_id": counts}, {"user_id": np.full(world.QUERIES + 2, 9)})
+    case.model.set_known({"item_id": counts}, {"user_id": np.full(world.QUERIES + 2, 9)}, counts[2:])
     cold, known = case.model.item_vectors(tf.constant([6, 7])).numpy()
     features, fitted = case.data.config.on("items"), world.encoded(case.data).fitted
     row = world.items().iloc[[6]].assign(item_id="never seen")
