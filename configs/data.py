@@ -13,7 +13,7 @@ from configs.units import Count, Section
 class EventTable(Section):
     """Where the observed events are and which column is what."""
 
-    path: str | None = None  # file or glob, Parquet or CSV; relative to data.path
+    path: str | None = None  # file or glob, Parquet or CSV, or a file of sequences; relative to data.path
     query: str  # who is recommended to: a user, session, household or device
     item: str
     time: str | None = None  # a clock: a timestamp, ISO text, or a number in `time_unit`
@@ -21,6 +21,7 @@ class EventTable(Section):
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     kind: str | None = None  # column that says what kind of event a row is
     weights: dict[str, float] = Field(default={})  # strength of each kind; kinds not named are set aside
+    value: str | None = None  # column with what an event was worth, a number from 0 on; missing: as its kind alone
     rating: str | None = None  # column with an explicit rating, a number; missing where an event has none
     meaning: str  # what one row means, and what a missing one means
 
@@ -54,7 +55,7 @@ class QueryTable(Section):
 class Data(Section):
     """Where the tables come from and how rows are accepted."""
 
-    source: Literal["simulated", "movielens-1m", "movielens-100k", "tables"]
+    source: Literal["simulated", "movielens-1m", "movielens-100k", "sequences", "tables"]
     path: Path | None = None
     events: EventTable
     items: ItemTable

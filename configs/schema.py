@@ -16,6 +16,7 @@ from configs.stages import (
     Evaluation,
     Gate,
     Index,
+    Mixing,
     Publish,
     Ranker,
     Rerank,
@@ -26,24 +27,25 @@ from configs.stages import (
     Trend,
 )
 from configs.tuning import Tune
-from configs.units import Section
+from configs.units import Section, Seed
 
 # inputs of the served graph, and columns of the prepared tables
-_RESERVED = {"time", "history", "history_time", "exclude", "k", "candidates"}
-_RESERVED |= {"query", "item", "weight", "kind", "rating", "reason", "query_row", "item_row", "available_from"}
+_RESERVED = {"time", "history", "history_time", "likes", "exclude", "k", "candidates"}
+_RESERVED |= {"query", "item", "weight", "kind", "value", "rating", "reason", "query_row", "item_row", "available_from"}
 
 
 class Config(Section):
     """One run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     data: Data
     features: tuple[Feature, ...]
     split: Split = Split()
     baselines: Baselines = Baselines()
     towers: Towers = Towers()
     trend: Trend = Trend()
+    mixing: Mixing = Mixing()
     train: Train = Train()
     index: Index = Index()
     gate: Gate = Gate()
@@ -65,6 +67,11 @@ class Config(Section):
                 raise ValueError(f"features: the name {name!r} is reserved; choose another and set column")
         if not self.on("items"):
             raise ValueError("features: none describes items; expected at least the item id")
+        if self.towers.history.encoder == "none" and not (self.on("queries") or self.on("events")):
+            raise ValueError(
+                'towers.history.encoder = "none" leaves nothing to know a query by: expected at least one feature of '
+                "queries or events, such as the user id, found none"
+            )
         if self.data.events.order:
             clocks = [feature.name for feature in self.features if feature.kind == "time"]
             if clocks:

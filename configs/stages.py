@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from configs.units import Count, Cut, Duration, Section
+from configs.units import Columns, Count, Cut, Duration, Section
 
 
 class Split(Section):
@@ -17,8 +17,9 @@ class Split(Section):
     global_time cuts the log at three moments, each a quantile of the events' times or an ISO date: towers learn before
     `validation`, are chosen on validation to `ranker`, the ranker learns on `ranker` to `test`, and everything is
     judged on what comes after `test`. The other two leak the future and are here to repeat published protocols:
-    leave_last_out holds out each query's last three events, one for each window; random deals events to the windows
-    by chance, their shares as the quantiles say.
+    leave_last_out holds out each query's last `held_out` events: 3, one for each window, or 2 as most publish, where
+    the ranker has no window of its own and learns on the validation event too; random deals events to the windows by
+    chance, their shares as the quantiles say.
 
     A request's history is as of the cut, or rolls up to one of the query's events in the window, drawn at random (for
     queries that live short, as sessions do). Its targets are all that the query takes from there on, the next item,
@@ -26,6 +27,7 @@ class Split(Section):
     """
 
     protocol: Literal["global_time", "leave_last_out", "random"] = "global_time"
+    held_out: Literal[2, 3] = 3
     validation: Cut = 0.8
     ranker: Cut = 0.85
     test: Cut = 0.9
@@ -35,6 +37,8 @@ class Split(Section):
 
     @model_validator(mode="after")
     def _needs_time(self) -> Split:
+        if self.held_out != 3 and self.protocol != "leave_last_out":
+            raise ValueError(f'held_out = {self.held_out} needs protocol = "leave_last_out", found {self.protocol!r}')
         if self.protocol == "global_time":
             return self
         if self.horizon is not None:
@@ -83,23 +87,66 @@ class Baselines(Section):
 
 
 class History(Section):
-    """How the last items of a query are read."""
+    """How the last items of a query are read.
 
-    encoder: Literal["mean", "transformer"] = "transformer"
+    encoder "none" reads none: the query is what the features of queries and events say, as in matrix factorisation.
+    Items are read as the "tower" sees them or by "id", an embedding for each item; of items that the fitted log holds
+    fewer than twice there is one for all. `position` ("relative": how many items back; mean and transformer alone) and
+    `relative_time` (how long ago; all three) are what the encoder knows of order and time. With `scaled` the
+    transformer reads items times sqrt(embedding_dim), as SASRec does: sooner learned where an item is little more than
+    its id. In training, `dropout` acts inside gru and transformer, and `item_dropout` is how often an item is not read
+    at all.
+    """
+
+    encoder: Literal["none", "mean", "gru", "transformer"] = "transformer"
+    items: Literal["tower", "id"] = "tower"
     length: Count = 50
-    layers: Count = 2
-    heads: Count = 2
+    layers: Count = 2  # of gru and transformer
+    heads: Count = 2  # of the transformer
+    position: Literal["relative", "none"] = "relative"
+    relative_time: bool = True
+    scaled: bool = False  # of the transformer
+    convolution: int = Field(default=0, ge=0)  # of the transformer: over so many of the latest items, in every layer
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    input_dropout: float = Field(default=0.0, ge=0, lt=1)  # of the transformer: of what is read
+    item_dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _says_nothing_idle(self) -> History:
+        idle: dict[str, object] = (
+            {} if self.encoder == "transformer" else {"convolution": 0, "scaled": False, "input_dropout": 0.0}
+        )
+        idle |= {"items": "tower", "item_dropout": 0.0} if self.encoder == "none" else {}
+        for name, off in idle.items():
+            if (found := getattr(self, name)) != off:
+                raise ValueError(f"{name} = {found!r} does nothing where encoder = {self.encoder!r}, expected {off!r}")
+        return self
 
 
 class Towers(Section):
-    """Both towers: width, history encoder, and how scores are formed."""
+    """Both towers: width, history encoder, and how scores are formed.
+
+    Each ends in a perceptron of `hidden` layers; with top = "dcn" it reads its features through `cross_layers` layers
+    of crosses first. A query may be `query_vectors` vectors, of which the one that fits an item best scores it.
+    """
 
     embedding_dim: Count = 64
+    item_bias: bool = True  # whether an item's vector also says what it is worth to everyone
+    query_vectors: Count = 1
+    top: Literal["mlp", "dcn"] = "mlp"
+    cross_layers: Count = 2  # of "dcn"
     hidden: tuple[Count, ...] = (128,)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     similarity: Literal["cosine", "dot"] = "cosine"
-    temperature: float = Field(default=0.1, gt=0)
+    temperature: float = Field(default=0.1, gt=0)  # scores are divided by it; where it is learned, only at first
+    learn_temperature: bool = False  # between 0.01 and 10
     history: History = History()
+
+    @model_validator(mode="after")
+    def _within_what_is_learned(self) -> Towers:
+        if self.learn_temperature and not 0.01 <= self.temperature <= 10:
+            raise ValueError(f"temperature = {self.temperature}, expected 0.01 to 10 where learn_temperature = true")
+        return self
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Towers:
@@ -111,44 +158,121 @@ class Towers(Section):
 
 
 class Trend(Section):
-    """Point-in-time popularity of items, kept apart from what an item is."""
+    """Point-in-time popularity of items, kept apart from what an item is.
 
+    It is the rate at which an item is taken, over that of an average item, in all the time that it was listed and in
+    the last windows. As long as little is known it stays near the next longer window's, and that of all time near the
+    average; `prior` is the number of events expected of an average item at which both count the same.
+    """
+
+    enabled: bool = True  # without it towers know items by their ids and content alone
     windows: tuple[Duration, ...] = ()  # default: 1d, 7d, 30d; without a clock 1, 5 and 25 % of the log
     bucket: Duration | None = None  # how often it is counted anew; default: 1d, or 1 % of the log
+    prior: float = Field(default=10.0, gt=0)
+
+
+class Mixing(Section):
+    """Popularity within the query's segment, mixed into scores as histories get shorter.
+
+    How much of it, for histories of which length, is learned on the validation window; where that shows no gain in
+    candidate recall, nothing is mixed in.
+    """
+
+    learn: bool = True  # off: nothing is mixed in
+    segments: int = Field(default=32, ge=0)  # the largest ones count apart, a column of item vectors each
 
 
 class Negatives(Section):
     """What a positive is compared with.
 
-    Up to `whole_catalogue_below` items the softmax runs over the whole catalogue; above, over the batch's own
-    positives and `uniform` items drawn evenly, with logQ correction for both.
+    Up to `whole_catalogue_below` items the softmax runs over the whole catalogue, and nothing is drawn. Above, every
+    step draws columns that all its examples share, so many from each source, however large the batch is:
+
+    in_batch: of the batch's own positives (all of them where it has no more); uniform: evenly from the catalogue;
+    popular: by how often an item is a target; hard: of the items that the towers rank highest for the step's own
+    queries, mined at the start of every epoch from `hard_from` on, `hard_depth` a query; memory: the last positives
+    of earlier steps, with the vectors they had then (cross-batch memory, Wang et al., CVPR 2020).
+    logq corrects for how often each column is drawn, by the mixture of all sources.
     """
 
     whole_catalogue_below: int = Field(default=10_000, ge=0)
-    uniform: int = Field(default=1024, ge=0)
+    in_batch: Columns = 1024
+    uniform: Columns = 1024
+    popular: Columns = 0
+    hard: Columns = 0
+    hard_depth: Count = 50
+    hard_from: Count = 2  # epochs count from 1; towers that know nothing yet mine noise
+    memory: Columns = 0
     logq: bool = True
+
+    def covers(self, items: int) -> bool:
+        """Whether a catalogue of so many items is compared whole."""
+        return items <= self.whole_catalogue_below
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Negatives:
+        if not (self.in_batch or self.uniform or self.popular or self.hard or self.memory):
+            raise ValueError("in_batch, uniform, popular, hard and memory are all 0, expected at least one above 0")
+        if self.memory and not (self.in_batch or self.popular):
+            raise ValueError(
+                f"memory = {self.memory} needs in_batch or popular above 0, found both 0: what is remembered gets no "
+                f"gradient, so that the same items must come up as fresh columns too"
+            )
+        if self.hard and self.hard_from > 1 and not (self.in_batch or self.uniform or self.popular):
+            raise ValueError(
+                f"hard = {self.hard} alone leaves the epochs before hard_from = {self.hard_from} without negatives; "
+                f"set another source above 0, or hard_from = 1"
+            )
+        return self
 
 
 class Train(Section):
-    """How the towers are fitted."""
+    """How the towers are fitted.
+
+    optimizer "lazy_adam" moves only those rows of an embedding that a step reads (Adam moves all, which costs more the
+    larger the catalogue is); "adagrad" is TensorFlow Recommenders' usual choice and wants rates near 0.1. With
+    `average` above 0, what is validated, kept and served is an exponential moving average of the weights, of which each
+    step keeps so much; that is a pass over all weights a step. `xla` compiles the step, a program for each of some
+    dozen shapes to which batches are padded; `precision` is what the towers compute in (their weights and the loss stay
+    float32, and so does what is served).
+
+    `cold_items` is how often a step sees an item as if it had just been listed: its own id unknown, its trend that of
+    an average item. What content says of an item that nobody has taken yet is learned from that; `cold_weight` is how
+    often each such target counts: above 1, new items are shown more than they are likely to be taken, and found sooner.
+    """
 
     target: Literal["next", "future"] = "future"
     horizon: Duration | None = None  # "future": how far after an event its targets may lie
+    cold_items: float = Field(default=0.1, ge=0, lt=1)
+    cold_weight: float = Field(default=1.4, gt=0)
+    weighted: bool = True  # whether a target counts by its event's strength: data.events.weights and value
     batch: Count = 1024  # about how many examples a step takes; an example is an event to be predicted
     learning_rate: float = Field(default=1e-3, gt=0)
     max_epochs: Count = 20
     patience: Count = 3
     refit_epochs: Count = 2
     max_examples: Count = 2_000_000  # an epoch looks at no more, drawn anew each time
+    optimizer: Literal["adam", "lazy_adam", "adagrad"] = "adam"
+    average: float = Field(default=0.99, ge=0, lt=1)
+    xla: bool = False
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    checkpoint_every: Count = 1000  # steps; also at the end of every epoch
     negatives: Negatives = Negatives()
+
+    @model_validator(mode="after")
+    def _says_nothing_idle(self) -> Train:
+        if self.target == "next" and self.horizon is not None:
+            raise ValueError(f'horizon = {self.horizon!r} does nothing where target = "next"; leave it out')
+        return self
 
 
 class Index(Section):
     """The searcher and what is asked of it."""
 
-    searcher: Literal["auto", "exact", "scann"] = "auto"  # auto: exact below 20,000 items
+    searcher: Literal["auto", "exact", "scann", "ivf"] = "auto"  # auto: exact below 20,000 items, scann above
     target_recall: float = Field(default=0.98, gt=0, le=1)  # against exact search, at `candidates`
     candidates: Count = 100
+    builds: Count = 3  # layouts of the searcher that tuning may build
 
 
 class Floors(Section):
@@ -177,9 +301,17 @@ class Evaluation(Section):
 
 
 class Rolling(Section):
-    """The test window replayed as production would have lived it, step by step."""
+    """The test window replayed as production would have lived it, step by step.
+
+    What is asked: in each step once of every query for all that it takes in it, or with `each_event` at every event for
+    that event's item, with the history up to it. Recall is measured at `k`, by step or by calendar month (UTC).
+    """
 
     step: Duration | None = None  # how often things are refreshed; default: a tenth of the test window
+    each_event: bool = False
+    k: Count | None = None  # default: gate.k
+    by: Literal["step", "month"] = "step"
+    against: str | None = None  # a popularity by its name, e.g. "popularity 7d"; default: the best on validation
     retrain_every: int = Field(default=0, ge=0)  # also refit the towers every so many steps
 
 

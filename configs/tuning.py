@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from configs.units import Count, Section
+from configs.units import Count, Section, Seed
 
 
 class Range(Section):
@@ -56,5 +56,5 @@ class Tune(Section):
 
     trials: Count = 20
     minutes: float | None = Field(default=None, gt=0)  # of trials; the one that runs then ends with its epoch
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     space: Annotated[dict[str, _Domain], BeforeValidator(lambda space: _by_dotted_key(space))] = Field(default={})

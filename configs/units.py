@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+_LARGEST_SEED = 2**31 - 1  # numpy takes 32 bits, and parts that draw apart from others take seeds a little above
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -31,10 +32,24 @@ def _valid_duration(value: str | int) -> str | int:
     return value
 
 
-Duration = Annotated[str | int, AfterValidator(_valid_duration)]
+def _no_switch(value: object) -> object:
+    if isinstance(value, bool):  # which Python takes for 0 or 1
+        raise ValueError(f"found {str(value).lower()}, expected a number")
+    return value
+
+
+def _no_switch_as_duration(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f'found {str(value).lower()}, expected a duration, e.g. "7d", "12h", "30m", or order steps')
+    return value
+
+
+Duration = Annotated[str | int, AfterValidator(_valid_duration), BeforeValidator(_no_switch_as_duration)]
 # a TOML date without quotes is as good as one with them
 Cut = Annotated[float | str, BeforeValidator(lambda cut: cut.isoformat() if isinstance(cut, date) else cut)]
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, BeforeValidator(_no_switch), Field(gt=0)]
+Columns = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, le=2**20)]  # of a matrix with a row an example
+Seed = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, le=_LARGEST_SEED)]
 
 
 def moment(cut: str) -> int:

@@ -50,8 +50,8 @@ def parse_queries(config: Config, table: ir.Table, id_column: str, origin: str) 
 
 
 def parse_events(config: Config, table: ir.Table, catalogue: ir.Table | None, now: int, origin: str) -> ir.Table:
-    """`ROW`, query, item, time, kind, weight, rating (where the config names it), reason (null: accepted) and the
-    event features.
+    """`ROW`, query, item, time, kind, weight, rating and value (where the config names them), reason (null: accepted)
+    and the event features.
 
     `catalogue` has the accepted items' ids in its column item; without one every item is accepted. `now` (unix
     seconds) is the latest time that an event with a clock may have. Raises: DataError.
@@ -77,11 +77,14 @@ def parse_events(config: Config, table: ir.Table, catalogue: ir.Table | None, no
     if section.time:
         reasons.append((time > now, "time in the future"))
     reasons.append((weight.isnull(), "kind not in weights"))
-    rating: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     if section.rating:
-        raw = require(table, section.rating, "data.events.rating", origin)
-        rating["rating"] = as_number(raw).try_cast("float32")
-        reasons.append((~_missing(as_text(raw)) & rating["rating"].isnull(), "rating is not a number"))
+        numbers["rating"], unread = _number(table, section.rating, "data.events.rating", origin)
+        reasons.append((unread, "rating is not a number"))
+    if section.value:
+        value, unread = _number(table, section.value, "data.events.value", origin)
+        reasons += [(unread, "value is not a number"), (value < 0, "value below 0")]
+        numbers["value"] = ibis.coalesce(value, ibis.literal(1.0, "float32"))
     if catalogue is not None:
         reasons.append((~item.isin(catalogue["item"]), "item not in the catalogue"))
     columns = _features(config, "events", table, section.time, origin)
@@ -89,7 +92,7 @@ def parse_events(config: Config, table: ir.Table, catalogue: ir.Table | None, no
         if feature.kind == "time":
             columns[feature.name] = ibis.coalesce(columns[feature.name], time)
     return table.select(
-        ROW, query=query, item=item, time=time, kind=kind, weight=weight, **rating, reason=_first(reasons), **columns
+        ROW, query=query, item=item, time=time, kind=kind, weight=weight, **numbers, reason=_first(reasons), **columns
     )
 
 
@@ -147,6 +150,13 @@ def _strength(section: EventTable, table: ir.Table, origin: str) -> tuple[Any, A
     kind = as_text(require(table, section.kind, "data.events.kind", origin))
     weights = [(kind == name, ibis.literal(weight, "float32")) for name, weight in section.weights.items()]
     return kind, ibis.cases(*weights, else_=ibis.null("float32"))
+
+
+def _number(table: ir.Table, column: str, key: str, origin: str) -> tuple[Any, Any]:
+    """A column as float32, null where nothing is said, and where something is said that is no finite number."""
+    raw = require(table, column, key, origin)
+    number = as_number(raw).try_cast("float32")
+    return number, ~_missing(as_text(raw)) & number.isnull()
 
 
 def _missing(text: Any) -> ir.BooleanValue:

@@ -183,8 +183,8 @@ def _finish_events(config: Config, events: ir.Table, items: ir.Table, queries: i
     item_rows = items.select("item", item_row=items[ROW])
     query_rows = queries.select("query", query_row=queries[ROW])
     joined = events.mutate(**filled).join(item_rows, "item").join(query_rows, "query")
-    rating = ["rating"] if config.data.events.rating else []
-    names = ["query", "item", "query_row", "item_row", "time", "weight", "kind", *rating, *filled]
+    numbers = [name for name in ("rating", "value") if getattr(config.data.events, name)]
+    names = ["query", "item", "query_row", "item_row", "time", "weight", "kind", *numbers, *filled]
     return joined.order_by("time", ROW).select(*names)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.tables import Candidates, Ragged, Requests
+from serving import searchers
 from serving.searchers import Searcher
 from towers.backend import tf
 
@@ -12,10 +13,10 @@ _BLOCK = 512
 
 
 def search(searcher: Searcher, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and places [Q, k] for query vectors [Q, D], in blocks."""
+    """Scores and places [Q, k] for query vectors [Q, D], or [Q, m, D], in blocks."""
     blocks = [
-        searcher.search(tf.constant(queries[start : start + _BLOCK]), tf.constant(k))
-        for start in range(0, len(queries), _BLOCK)
+        searchers.search(searcher, tf.constant(queries[start : start + _BLOCK]), tf.constant(k))
+        for start in range(0, max(len(queries), 1), _BLOCK)  # without queries, one block without any
     ]
     return tuple(np.concatenate([block[part].numpy() for block in blocks]) for part in (0, 1))  # type: ignore[return-value]
 
@@ -26,7 +27,7 @@ def retrieve(
     """The k best items of each request, unseen ones with `filter_seen`; over-fetches by the longest history, in blocks
     of like length.
 
-    indexed [M]: catalogue row of each place in the searcher; queries [R, D] the requests' vectors.
+    indexed [M]: catalogue row of each place in the searcher; queries [R, D], or [R, m, D], the requests' vectors.
     """
     items = np.full((len(requests), k), -1, np.int32)
     scores = np.full((len(requests), k), -np.inf, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -203,12 +204,33 @@ def recommend(
     k: Annotated[int, typer.Option(help="How many.")] = 10,
     history: Annotated[list[str] | None, typer.Option(help="Item ids, oldest first; replaces the stored ones.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Item ids that must not be recommended.")] = None,
+    like: Annotated[
+        list[str] | None, typer.Option(help="Chosen by someone new: --like category=film, or an item.")
+    ] = None,
     context: Annotated[list[str] | None, typer.Option(help="Request features: --context device=phone")] = None,
     time: Annotated[int | None, typer.Option(help="Moment of the request; default: the end of the data.")] = None,
 ) -> None:
     """Answer from a published bundle."""
     given = dict(_pair(text) for text in context or [])
-    _recommendations(bundle, user, k, history=history, exclude=exclude or [], context=given, time=time)
+    asked = {"likes": like or [], "history": history, "exclude": exclude or [], "context": given, "time": time}
+    _recommendations(bundle, user, k, **asked)
+
+
+@app.command()
+def similar(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a model's folder of versions.")],
+    item: Annotated[str, typer.Argument(help="Whose neighbours to list.")],
+    k: Annotated[int, typer.Option(help="How many.")] = 10,
+    exclude: Annotated[list[str] | None, typer.Option(help="Item ids that must not be listed.")] = None,
+) -> None:
+    """List the items nearest to one, from a published bundle."""
+    from serving.bundle import load_bundle
+
+    opened = load_bundle(bundle)
+    found = opened.similar(item, k, exclude=exclude or [])
+    print(f"{len(found)} items similar to {item}, {opened.state.titles([item])[item]}")
+    columns = ("item", "left"), ("title", "left"), ("cosine", "right")
+    _places(*columns, rows=[(one.item, one.title, f"{one.score:.3f}") for one in found])
 
 
 @app.command()
@@ -315,9 +337,6 @@ def _console() -> Any:
 
 
 def _recommendations(bundle: Path, user: str | None, k: int, **request: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from serving.bundle import load_bundle
 
     opened = load_bundle(bundle)
@@ -327,11 +346,21 @@ def _recommendations(bundle: Path, user: str | None, k: int, **request: Any) -> 
     who = f"for {user}" if user is not None else "for an anonymous query"
     known = user is not None and opened.state.query(user) is not None
     print(f"{len(found)} recommendations {who}{'' if known else ' (nothing stored of it)'}")
+    columns = ("item", "left"), ("title", "left"), ("score", "right"), ("", "left")
+    rows = [(one.item, one.title, f"{one.score:.3f}", "from popularity" if one.filled else "") for one in found]
+    _places(*columns, rows=rows)
+
+
+def _places(*columns: tuple[str, Any], rows: Iterable[tuple[str, ...]]) -> None:
+    """A list as a table, its places numbered; columns are a name and a side each."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None)
-    for column, side in (("", "right"), ("item", "left"), ("title", "left"), ("score", "right"), ("", "left")):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for place, one in enumerate(found, 1):
-        table.add_row(str(place), one.item, one.title, f"{one.score:.3f}", "from popularity" if one.filled else "")
+    for column, side in (("", "right"), *columns):
+        table.add_column(column, justify=side)
+    for place, row in enumerate(rows, 1):
+        table.add_row(str(place), *row)
     Console(highlight=False, markup=False).print(table)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.errors import DataError
+from configs.errors import ConfigError, DataError
 from configs.schema import Config
 from configs.units import duration
 from pipelines.prepare import Prepared, load_prepared
@@ -61,6 +61,11 @@ class Dataset:
         """The events from `cut` to `end` behind the past of each query."""
         between = self.cuts.between(self.log, cut, end)
         return Window.of(self.past(cut), between, self.n_queries, cut.moment)
+
+    def window_alone(self, cut: Cut, end: Cut) -> Window:
+        """The same events with nothing in front of them: everyone as if new."""
+        later = Sequences.of(self.cuts.between(self.log, cut, end), self.n_queries)
+        return Window(later, later.starts[:-1], later.starts[1:], cut.moment)
 
     def eligible(self, cut: Cut) -> np.ndarray:
         """Items that are in the catalogue at `cut`, [N] bool."""
@@ -137,6 +142,7 @@ def load_dataset(config: Config, folder: Path) -> Dataset:
 
 
 def _check(dataset: Dataset) -> None:
+    refuse_idle_objectives(dataset)
     candidates, catalogue = dataset.config.index.candidates, int(dataset.eligible(dataset.cuts.validation).sum())
     if catalogue <= candidates:
         raise DataError(
@@ -150,6 +156,24 @@ def _check(dataset: Dataset) -> None:
                 f"split: the {name} window has no query with a past and {new} in it{_within(dataset)}; expected at "
                 f"least one: {', or '.join(_ways_to_ask(dataset))}"
             )
+
+
+def refuse_idle_objectives(dataset: Dataset) -> None:
+    """Refuse what would do nothing to the towers on this data. Raises: ConfigError, DataError."""
+    negatives = dataset.config.train.negatives
+    for source in ("popular", "hard", "memory"):
+        if getattr(negatives, source) and negatives.covers(dataset.n_items):
+            raise ConfigError(
+                f"train.negatives.{source} = {getattr(negatives, source)} has nothing to add where all items are "
+                f"compared: {dataset.n_items} items, whole_catalogue_below = {negatives.whole_catalogue_below}; lower "
+                f"that, or set {source} = 0"
+            )
+    value = dataset.past(dataset.cuts.validation).value if dataset.config.train.weighted else None
+    if value is not None and not (value > 0).any():
+        raise DataError(
+            "data.events.value: no event before the validation cut is worth more than 0; expected some, or "
+            "train.weighted = false"
+        )
 
 
 def _within(dataset: Dataset) -> str:

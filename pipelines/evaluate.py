@@ -49,7 +49,7 @@ from pipelines.evaluation.sliced import (
     save_slices,
 )
 from pipelines.evaluation.slices import Slice, slices_of_items, slices_of_requests
-from pipelines.index import ItemIndex, load_index
+from pipelines.index.item_index import ItemIndex, load_index
 from pipelines.lists import Lists, RankScorer
 from pipelines.newcomers import Newcomers, answer_newcomers, stages_of
 from pipelines.progress import Progress

@@ -1,28 +1,33 @@
 """Training batches: windows of the log, assembled from flat arrays without a loop over examples.
 
-Everything random is drawn from (seed, epoch), so an epoch can be replayed exactly after a crash.
+Everything random is drawn from (seed, epoch, step), so that an epoch can be replayed exactly, from any step on, after a
+crash. The log is read where it lies, in memory or on disk; what an epoch holds in memory besides is a plan of 16 bytes
+a window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 
 from configs.schema import Config
 from configs.units import duration
+from pipelines.arrays import Keep, in_memory
 from pipelines.sequences import Sequences
-from pipelines.trend import Trend
+from pipelines.shapes import pad
+from pipelines.trend import Trend, bucket_of
+from pipelines.windows import cut_windows, group_alike
 
 Batch = dict[str, np.ndarray]
-_POOL = 32  # batches that share a pool of pieces, sorted by length
 
 
 class Examples:
     """Batches for `towers.retrieval.TwoTower.loss` from the events before a cut.
 
     static {name: [queries, ...]} and context {name: [n, ...]} are encoded features, the latter in the order of
-    `sequences`; n_items is the size of the catalogue.
+    `sequences`; n_items is the size of the catalogue; `keep` puts away what is worked out once for every event.
     """
 
     def __init__(
@@ -33,21 +38,29 @@ class Examples:
         context: Mapping[str, np.ndarray],
         trend: Trend,
         n_items: int,
+        keep: Keep = in_memory,
     ) -> None:
         self._sequences, self._static, self._context = sequences, static, context
         self._seed, self._train = config.seed, config.train
         self._width = config.towers.history.length + 1
         self._n_items = n_items
-        self._bucket = ((sequences.time - sequences.time.min()) // trend.bucket).astype(np.int32)
-        self._reach = self._last_target(config)
-        self._asked = self._first_times() if config.data.seen_items == "filter" else np.ones(len(sequences.item), bool)
+        self._bucket = keep("bucket", bucket_of(trend, sequences.time.min(), sequences.time))
+        self._reach = keep("reach", self._last_target(config))
+        weight = sequences.weight if config.train.weighted else np.ones(len(sequences.item), np.float32)
+        if config.data.seen_items == "filter":
+            weight = self._at_first(weight)
+        self._weight = keep("asked", weight)  # 0: not asked for
 
-    def _first_times(self) -> np.ndarray:
-        """Which events are the first of their query with their item: seen items are not recommended again."""
+    def _at_first(self, weight: np.ndarray) -> np.ndarray:
+        """The weight of each query's strongest event with an item, at the first of them; 0 at others: seen items are
+        not recommended again, so that a view has to stand for the purchase that it led to."""
         key = self._sequences.query.astype(np.int64) * self._n_items + self._sequences.item
-        first = np.zeros(len(key), bool)
-        first[np.unique(key, return_index=True)[1]] = True
-        return first
+        _, first, pair = np.unique(key, return_index=True, return_inverse=True)
+        strongest = np.zeros(len(first), np.float32)
+        np.maximum.at(strongest, pair, weight)
+        found = np.zeros(len(key), np.float32)
+        found[first] = strongest
+        return found
 
     def _last_target(self, config: Config) -> np.ndarray:
         """For each event, the end (exclusive) of the events that its moment may be asked to predict."""
@@ -57,41 +70,54 @@ class Examples:
         end = self._sequences.starts[self._sequences.query + 1]
         if config.train.horizon is None:
             return end
-        # one sorted key over all queries: within a query keys grow with time, and queries never overlap
-        time = self._sequences.time - self._sequences.time.min()
-        stride = int(time.max()) + duration(config.train.horizon) + 2
-        key = self._sequences.query.astype(np.int64) * stride + time
-        return np.minimum(end, np.searchsorted(key, key + duration(config.train.horizon), side="right"))
+        return self._place_in_query(self._sequences.time + duration(config.train.horizon), side="right")
 
-    def target_share(self) -> np.ndarray:
-        """Share of each item among the targets, [N] float32: how in-batch negatives are drawn."""
-        # event i asks for each of the events i to reach[i] with the same probability
-        n, probability = len(self._reach), 1.0 / (self._reach - np.arange(len(self._reach)))
-        asked = np.cumsum(probability - np.bincount(self._reach, probability, n + 1)[:n])
-        counts = np.bincount(self._sequences.item, np.maximum(asked, 0) * self._asked, self._n_items)
-        return (counts / counts.sum()).astype(np.float32)
+    def _place_in_query(self, moment: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
+        """For each event, how many events, with all of earlier queries, its query has had before `moment` [n], [n];
+        side "right": or at it."""
+        # one sorted key over all queries: within a query keys grow with time, and queries never overlap; of ranks, as
+        # times themselves may be as large as their type allows
+        times = np.unique(self._sequences.time)
+        query = self._sequences.query.astype(np.int64) * (len(times) + 1)
+        key = query + np.searchsorted(times, self._sequences.time)
+        return np.searchsorted(key, query + np.searchsorted(times, moment, side))
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch: every event is predicted once, by histories cut at fresh places."""
+    def shares(self, listed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """How in-batch and hard negatives are drawn: the share of each item among the targets, [N] float32, and of each
+        query among the examples that ask for one, [queries] float32.
+
+        listed: as in `towers.retrieval.Log`, whose loss asks at no moment for an item that is listed later.
+        """
+        asked, log = self._times_asked(listed), self._sequences
+        return _shares(log.item, asked, self._n_items), _shares(log.query, asked, len(log.starts) - 1)
+
+    def _times_asked(self, listed: np.ndarray | None) -> np.ndarray:
+        """How often an epoch asks for each event, expected, [n]."""
+        place = np.arange(len(self._reach))
+        # event i asks for each of the events i to reach[i] with the same probability, and reach never falls: event j
+        # is asked for by those from some first one to j itself
+        before = np.append(0.0, np.cumsum(1.0 / (self._reach - place)))
+        first = np.searchsorted(self._reach, place, side="right")
+        if listed is not None:
+            first = np.maximum(first, self._place_in_query(listed[self._sequences.item], side="left"))
+        return np.where(self._weight > 0, np.maximum(before[place + 1] - before[first], 0), 0)
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from step `first` on: every event is predicted once, by histories cut at fresh
+        places."""
         rng = np.random.default_rng([self._seed, number])
-        starts, lengths = self._windows(rng)
+        starts, lengths = cut_windows(rng, self._sequences.starts, self._width)
         order = rng.permutation(len(starts))
         order = order[np.cumsum(lengths[order]) <= max(self._train.max_examples, self._width)]
-        for chosen in _alike(rng, order, lengths, self._train.batch):
-            yield self._batch(rng, starts[chosen], lengths[chosen])
+        for step, chosen in enumerate(group_alike(rng, order, lengths, self._train.batch)):
+            if step >= first:
+                step_rng = np.random.default_rng([self._seed, number, step])
+                batch = self._batch(step_rng, starts[chosen], lengths[chosen])
+                yield pad(batch, self._width) if self._train.xla else batch
 
     def steps(self) -> int:
         """About how many batches an epoch has."""
         return -(-min(len(self._sequences.item), self._train.max_examples) // self._train.batch)
-
-    def _windows(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Cut every query's events into pieces of at most L + 1, at an offset drawn per query."""
-        query = self._sequences.query
-        within = np.arange(len(query)) - self._sequences.starts[query]
-        shift = rng.integers(0, self._width, len(self._sequences.starts) - 1)
-        is_start = (within == 0) | ((within + shift[query]) % self._width == 0)
-        starts = np.flatnonzero(is_start)
-        return starts, np.diff(np.append(starts, len(query)))
 
     def _batch(self, rng: np.random.Generator, starts: np.ndarray, lengths: np.ndarray) -> Batch:
         log = self._sequences
@@ -106,10 +132,10 @@ class Examples:
             "item_time": log.time[read],
             "moment": log.time[event],
             "target": log.item[target],
-            "weight": np.where(valid & self._asked[target], log.weight[target], 0).astype(np.float32),
+            "weight": np.where(valid, self._weight[target], 0).astype(np.float32),
             "bucket": self._bucket[event],
+            "query": query,
             "seen": self._seen(query),
-            "negatives": rng.integers(0, self._n_items, self._train.negatives.uniform, np.int32),
         }
         batch |= {f"static/{name}": column[query] for name, column in self._static.items()}
         return batch | {f"context/{name}": column[event] for name, column in self._context.items()}
@@ -122,14 +148,7 @@ class Examples:
         return np.stack([row, self._sequences.item[begin[row] + within]], axis=1).astype(np.int32)
 
 
-def _alike(rng: np.random.Generator, order: np.ndarray, lengths: np.ndarray, examples: int) -> list[np.ndarray]:
-    """Cut a shuffled `order` of pieces into batches of about as many `examples` each, in a shuffled order.
-
-    Pieces of a batch are alike in length, so that little is padding; batches are alike in examples, so that the
-    mean over a batch gives every example the same say.
-    """
-    pool = np.cumsum(lengths[order]) // (_POOL * examples)
-    order = order[np.lexsort((lengths[order], pool))]
-    batch = np.cumsum(lengths[order]) // examples
-    batches = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
-    return [batches[place] for place in rng.permutation(len(batches))]
+def _shares(of: np.ndarray, counts: np.ndarray, size: int) -> np.ndarray:
+    """Share of each of `size` items or queries in the counts [n] of events that are `of` it, [size] float32."""
+    total = np.bincount(of, counts, size)
+    return (total / total.sum()).astype(np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,20 @@ import numpy as np
 
 from configs.schema import Config
 from configs.version import VERSION
-from pipelines.baselines.popularity import Popularity, SegmentPopularity
+from pipelines.baselines.popularity import SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.encoded import columns_of
-from pipelines.index import ItemIndex, load_index, refreshed
-from pipelines.lists import RankScorer
+from pipelines.index.item_index import refreshed
+from pipelines.likes import likes_of
 from pipelines.progress import Progress
-from pipelines.rank import load_ranker
 from pipelines.replay import replay, replay_verdicts, write_golden
-from pipelines.split import Cut
+from pipelines.served import item_ids, load_parts, recommender_at
 from pipelines.stage import Inputs
-from pipelines.train import REFITTED, load_towers
-from pipelines.vectors import Vectors
 from pipelines.verdicts import as_json, load_verdicts, passed
 from serving.bundle import STATE, seal
 from serving.popularity import PopularityRecommender
-from serving.recommender import Catalogue, Models, Recommender
+from serving.recommender import Recommender
 from serving.runtime import signature_table
 from serving.state import QueryState, write_state
 from towers.backend import tf
@@ -44,9 +40,9 @@ def export(config: Config, inputs: Inputs, out: Path, progress: Progress) -> Non
     of the index changes no weight and no choice.
     """
     dataset = load_dataset(config, inputs["prepare"])
-    parts = _parts_of(dataset, inputs)
+    parts = load_parts(dataset, inputs)
     judged = out / "judged"
-    _save(_recommender(dataset, parts, dataset.cuts.test, parts.index), judged)
+    _save(recommender_at(dataset, parts, dataset.cuts.test, parts.index), judged)
     agreement = replay(dataset, inputs, judged, parts.index.searcher.kind)
     shutil.rmtree(judged)
     (out / "replay.json").write_text(json.dumps(agreement) + "\n")
@@ -60,7 +56,7 @@ def export(config: Config, inputs: Inputs, out: Path, progress: Progress) -> Non
         *replay_verdicts(agreement),
     ]
     fresh = refreshed(parts.index, dataset, parts.vectors, dataset.cuts.end)
-    module = _recommender(dataset, parts, dataset.cuts.end, fresh)
+    module = recommender_at(dataset, parts, dataset.cuts.end, fresh)
     folder = out / BUNDLE
     _write(dataset, module, folder)
     write_golden(dataset, folder, module.searcher.kind)
@@ -80,46 +76,13 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     best.fit(dataset.log, dataset.n_queries, dataset.n_items, dataset.cuts.end.moment)
     scores = best.table()
     scores = np.where(dataset.eligible(dataset.cuts.end) & (scores[-1] > 0), scores, -np.inf)
-    module = PopularityRecommender(config, _ids(dataset), scores, _segments(dataset, best))
+    likes = likes_of(dataset, dataset.cuts.end)
+    module = PopularityRecommender(config, item_ids(dataset), scores, _segments(dataset, best), likes)
     folder = out / BUNDLE
     _write(dataset, module, folder)
     write_golden(dataset, folder, "exact")
     seal(folder, _facts(dataset, module, folder) | {"policy": best.name, "publishable": True, "verdicts": []})
     progress.say(f"popularity bundle: {best.name}")
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The fitted parts of a run, loaded once."""
-
-    vectors: Vectors
-    scorer: RankScorer
-    index: ItemIndex
-    popularity: Popularity | SegmentPopularity  # fills short lists
-
-
-def _parts_of(dataset: Dataset, inputs: Inputs) -> _Parts:
-    vectors = load_towers(dataset, inputs["train"], REFITTED, dataset.cuts.test)
-    scorer = load_ranker(dataset, vectors.encoded, inputs["rank"])
-    popularity = chosen_popularity(dataset, inputs["baselines"])
-    return _Parts(vectors, scorer, load_index(inputs["index"]), popularity)
-
-
-def _recommender(dataset: Dataset, parts: _Parts, cut: Cut, index: ItemIndex) -> Recommender:
-    """The graph over an index as of `cut`."""
-    eligible = dataset.eligible(cut)
-    parts.popularity.fit(dataset.past(cut), dataset.n_queries, dataset.n_items, cut.moment)
-    overall = parts.popularity.table()[-1]
-    popular = np.argsort(-np.where(eligible, overall, -1.0), kind="stable")[: int(eligible.sum())]
-    side = parts.scorer.item_side()
-    catalogue = Catalogue(_ids(dataset), index.static, index.trend, side, index.rows, popular)
-    fitted = parts.vectors.encoded.fitted
-    models = Models(parts.vectors.model, parts.scorer.ranker, index.searcher, fitted)
-    return Recommender(dataset.config, models, catalogue)
-
-
-def _ids(dataset: Dataset) -> list[str]:
-    return [str(item) for item in dataset.tables.items["item"]]
 
 
 def _segments(dataset: Dataset, best: Any) -> list[str]:
@@ -139,12 +102,12 @@ def _write(dataset: Dataset, module: tf.Module, folder: Path) -> None:
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
     items = dataset.tables.items
     titles = zip(items["item"].astype(str), items["title"].astype(str), strict=True)
-    write_state(folder / STATE, titles, _query_states(dataset))
+    write_state(folder / STATE, titles, _query_states(dataset), likes_of(dataset, dataset.cuts.end).names)
 
 
 def _query_states(dataset: Dataset) -> Iterator[tuple[str, QueryState]]:
     """Features and whole history of every query, as of the end of the log."""
-    sequences, ids = dataset.sequences, np.array(_ids(dataset), object)
+    sequences, ids = dataset.sequences, np.array(item_ids(dataset), object)
     columns = columns_of(dataset.tables.queries, dataset.config.on("queries"))
     for row, query in enumerate(dataset.tables.queries["query"].astype(str)):
         part = slice(sequences.starts[row], sequences.starts[row + 1])

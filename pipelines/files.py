@@ -1,9 +1,19 @@
-"""Writing whole files: a reader sees the old one or the new one, never half of either."""
+"""Writing and removing whole: a reader sees the old or the new, never half of either."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+
+
+def remove_whole(folder: Path) -> None:
+    """Rename, then remove, so that who is stopped in between leaves nothing half there; a missing one is fine."""
+    going = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(going, ignore_errors=True)
+    if folder.is_dir():
+        folder.rename(going)
+        shutil.rmtree(going)
 
 
 def write_whole(path: Path, text: str) -> None:

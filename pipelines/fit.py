@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from configs.errors import DataError
+from configs.stages import Train
 from pipelines.examples import Batch, Examples
 from pipelines.progress import Progress
-from towers.backend import keras, tf
+from pipelines.step import Rate, Step
+from towers.backend import tf
 from towers.retrieval import Log, TwoTower
 
 Scalars = Mapping[str, float]
 RATE_CUT = 0.5
-Rate = Any  # a float, or a Keras LearningRateSchedule, which is untyped
+_AHEAD = 2  # batches
 
 
 @dataclass(frozen=True)
@@ -32,40 +35,29 @@ class Fitted:
 class Trainer:
     """Fits towers on examples, one epoch at a time.
 
-    A checkpoint after every epoch holds weights, optimizer and counters; since examples and dropout are drawn from
-    (seed, epoch, step), a fit that is killed and started again ends where an undisturbed one ends.
+    Checkpoints, after every epoch and every so many steps within it, hold weights, optimizer and counters; since
+    examples and dropout are drawn from (seed, epoch, step), a fit that is killed and started again ends where an
+    undisturbed one ends. Batches are assembled while the step before is at work.
     """
 
-    def __init__(self, model: TwoTower, examples: Examples, log: Log, learning_rate: Rate, folder: Path) -> None:
+    def __init__(
+        self, model: TwoTower, examples: Examples, log: Log, learning_rate: Rate, folder: Path, train: Train
+    ) -> None:
         self._model, self._examples = model, examples
-        self._optimizer = keras.optimizers.Adam(learning_rate)
-        self._epoch = tf.Variable(0, dtype=tf.int64)
-        self._best_epoch = tf.Variable(0, dtype=tf.int64)
-        self._best_recall = tf.Variable(-1.0, dtype=tf.float64)
+        self._every = train.checkpoint_every
+        self._step = Step(model, log, train, learning_rate, next(examples.epoch(0)))
+        self._epoch, self._done, self._best_epoch = (tf.Variable(0, dtype=tf.int64) for _ in range(3))
+        self._total_loss, self._best_recall = (tf.Variable(start, dtype=tf.float64) for start in (0.0, -1.0))
         checkpoint = tf.train.Checkpoint(
-            model=model,
-            optimizer=self._optimizer,
-            step=model.randomness.step,
+            **self._step.state(),
             epoch=self._epoch,
+            done=self._done,  # steps of the epoch under way
+            total_loss=self._total_loss,  # of those
             best_epoch=self._best_epoch,
             best_recall=self._best_recall,
         )
         self._manager = tf.train.CheckpointManager(checkpoint, str(folder / "checkpoint"), max_to_keep=1)
         self._best = folder / "best"
-        self._step = self._compile(log.on_device())
-
-    def _compile(self, log: Log) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-        # one trace for all shapes: a second trace may round otherwise, and a resumed fit would end elsewhere
-        @tf.function(input_signature=[_signature(next(self._examples.epoch(0)))])
-        def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-            with tf.GradientTape() as tape:
-                loss = self._model.loss(batch, log)
-            weights = self._model.trainable_variables
-            self._optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-            self._model.randomness.step.assign_add(1)
-            return loss
-
-        return step
 
     def fit(
         self,
@@ -74,61 +66,93 @@ class Trainer:
         validate: Callable[[], Scalars],
         progress: Progress,
         record: Callable[[int, Scalars], None],
+        before_epoch: Callable[[int], None] | None = None,
     ) -> Fitted:
         """Train until `recall` of `validate()` has not risen for `patience` epochs; keep the best weights.
+
+        `before_epoch` is called with the number of each epoch (from 0) before it starts.
 
         An epoch without a rise is undone, and the next goes on from the best weights at a lower rate: towers that
         end at a full rate are noisy, and what is built on their scores is then unfit for refitted, settled ones.
         """
-        self._resume()
+        self._manager.restore_or_initialize()
         while int(self._epoch) < max_epochs and int(self._epoch) - int(self._best_epoch) < patience:
-            scalars = self._run_epoch(progress) | dict(validate())
-            epoch = int(self._epoch.assign_add(1))
-            if scalars["recall"] > float(self._best_recall):
-                self._best_recall.assign(scalars["recall"])
-                self._best_epoch.assign(epoch)
-                save_weights(self._model, self._best)
-            else:
+            scalars = self._run_epoch(progress, before_epoch)
+            epoch = self._end_epoch()
+            with self._step.averaged():
+                scalars |= validate()
+                rises = scalars["recall"] > float(self._best_recall)
+                if rises:
+                    self._best_recall.assign(scalars["recall"])
+                    self._best_epoch.assign(epoch)
+                    save_weights(self._model, self._best)
+            if not rises:
                 load_weights(self._model, self._best)
-                self._optimizer.learning_rate.assign(self._optimizer.learning_rate * RATE_CUT)
+                self._step.restart_average()
+                self._step.lower_rate(RATE_CUT)
             self._manager.save()
             record(epoch, scalars)
         load_weights(self._model, self._best)
         return Fitted(int(self._best_epoch), float(self._best_recall), int(self._epoch))
 
-    def fit_fixed(self, epochs: int, progress: Progress, record: Callable[[int, Scalars], None]) -> None:
+    def fit_fixed(
+        self,
+        epochs: int,
+        progress: Progress,
+        record: Callable[[int, Scalars], None],
+        before_epoch: Callable[[int], None] | None = None,
+    ) -> None:
         """Train for a number of epochs decided beforehand: a refit, which nothing may be chosen on."""
-        self._resume()
+        self._manager.restore_or_initialize()
         while int(self._epoch) < epochs:
-            scalars = self._run_epoch(progress)
-            epoch = int(self._epoch.assign_add(1))
+            scalars = self._run_epoch(progress, before_epoch)
+            epoch = self._end_epoch()
             self._manager.save()
             record(epoch, scalars)
+        self._step.settle()
 
-    def _resume(self) -> None:
-        if self._manager.latest_checkpoint:
-            self._optimizer.build(self._model.trainable_variables)
-            self._manager.restore_or_initialize()
-
-    def _run_epoch(self, progress: Progress) -> dict[str, float]:
-        started, losses, examples = time.perf_counter(), [], 0
-        progress.expect(self._examples.steps(), f"epoch {int(self._epoch) + 1}")
-        for batch in self._examples.epoch(int(self._epoch)):
-            losses.append(self._step({key: tf.constant(value) for key, value in batch.items()}))
-            examples += int((batch["weight"] > 0).sum())
+    def _run_epoch(self, progress: Progress, before_epoch: Callable[[int], None] | None) -> dict[str, float]:
+        """What is left of the epoch under way."""
+        number, first, total, examples = int(self._epoch), int(self._done), float(self._total_loss), 0
+        if before_epoch is not None and not first:
+            before_epoch(number)
+        progress.expect(self._examples.steps(), f"epoch {number + 1}")
+        self._step.trace()
+        started, done = time.perf_counter(), first
+        for done, batch in enumerate(
+            feed(lambda: self._examples.epoch(number, first), self._step.signature), first + 1
+        ):
+            total += float(self._step(batch))
+            if not math.isfinite(total):
+                raise DataError(_diverged(number + 1, done))
+            examples += int(np.count_nonzero(batch["weight"]))
+            if done % self._every == 0:
+                self._done.assign(done)
+                self._total_loss.assign(total)
+                self._manager.save()
             progress.advance()
         seconds = time.perf_counter() - started
-        return {"loss": float(np.mean(losses)), "examples_per_second": examples / seconds}
+        return {"loss": total / max(done, 1), "seconds": seconds, "examples_per_second": examples / seconds}
+
+    def _end_epoch(self) -> int:
+        self._done.assign(0)
+        self._total_loss.assign(0)
+        return int(self._epoch.assign_add(1))
 
 
-def _signature(batch: Batch) -> dict[str, tf.TensorSpec]:
-    """Shapes of a batch with all sizes left open that change from batch to batch."""
-    specs = {}
-    for name, value in batch.items():
-        open_dimensions = 1 if name in ("seen", "negatives") or name.startswith("static/") else 2
-        shape = [None] * open_dimensions + list(value.shape[open_dimensions:])
-        specs[name] = tf.TensorSpec(shape, value.dtype)
-    return specs
+def _diverged(epoch: int, step: int) -> str:
+    return (
+        f"train: the loss is no number any more at step {step} of epoch {epoch}, expected it to fall; lower "
+        "train.learning_rate, or raise towers.temperature"
+    )
+
+
+def feed(batches: Callable[[], Iterator[Batch]], signature: dict[str, tf.TensorSpec]) -> tf.data.Dataset:
+    """Batches as tensors, assembled a few ahead of the step that takes them."""
+    options = tf.data.Options()
+    # there is nothing to tune, and an iterator that goes waits for the tuner, which sleeps for up to a minute
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(_AHEAD).with_options(options)
 
 
 def save_weights(model: TwoTower, folder: Path) -> None:

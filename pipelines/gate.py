@@ -15,7 +15,8 @@ from pipelines.evaluation.metrics import per_request
 from pipelines.evaluation.ranking import rank
 from pipelines.evaluation.results import Results, load_results, save_results
 from pipelines.evaluation.slices import only, request_slices, target_slices
-from pipelines.index import load_index, overlap_by_row
+from pipelines.index.item_index import load_index
+from pipelines.index.overlap import overlap_by_row
 from pipelines.progress import Progress
 from pipelines.stage import Inputs
 from pipelines.tables import Candidates

@@ -16,7 +16,7 @@ from pipelines.dataset import Dataset
 from pipelines.evaluation.funnel import Stages
 from pipelines.evaluation.ranking import rank
 from pipelines.evaluation.results import Results
-from pipelines.index import ItemIndex
+from pipelines.index.item_index import ItemIndex
 from pipelines.lists import Lists, RankScorer, ranked, reranked
 from pipelines.tables import Requests
 from pipelines.vectors import Vectors

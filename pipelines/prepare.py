@@ -102,13 +102,14 @@ def prepare(config: Config, folder: Path, now: int | None = None) -> PrepareSumm
 def load_prepared(folder: Path) -> Prepared:
     """What `prepare` wrote into `folder`."""
     events = pq.read_table(folder / "events.parquet")
-    fixed = {"query", "item", "query_row", "item_row", "time", "weight", "kind", "rating"}
+    fixed = {"query", "item", "query_row", "item_row", "time", "weight", "kind", "rating", "value"}
     interactions = Interactions(
         query=events["query_row"].to_numpy(),
         item=events["item_row"].to_numpy(),
         time=events["time"].to_numpy(),
         weight=events["weight"].to_numpy(),
         context={name: _array(events[name]) for name in events.column_names if name not in fixed},
+        value=events["value"].to_numpy() if "value" in events.column_names else None,
     )
     kinds = events["kind"].combine_chunks().dictionary_encode()
     items = pd.read_parquet(folder / "items.parquet")

@@ -24,6 +24,9 @@ class Progress:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
+            # what others print goes its own way: in a notebook, where to show is to flush, the two call each other
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._live.add_task("", visible=False)
 

@@ -18,7 +18,7 @@ from pipelines.evaluation.ranking import rank as rank_all
 from pipelines.evaluation.results import Results, load_results, save_results
 from pipelines.fit import load_weights, save_weights
 from pipelines.gate import summary
-from pipelines.index import ItemIndex, load_index
+from pipelines.index.item_index import ItemIndex, load_index
 from pipelines.lists import Lists, RankScorer, ranked, reranked
 from pipelines.progress import Progress
 from pipelines.requests import requests_rolling
@@ -87,9 +87,9 @@ def load_ranker(dataset: Dataset, encoded: Encoded, folder: Path) -> RankScorer:
 
 def _training_lists(dataset: Dataset, towers: Path) -> Lists:
     """Candidates that towers fitted up to the ranker's window retrieve in it."""
-    config, cuts = dataset.config, dataset.cuts
-    vectors = load_towers(dataset, towers, FOR_RANKER, cuts.ranker)
-    window, rules = dataset.window(cuts.ranker, cuts.test), dataset.rules(cuts.ranker)
+    config, (start, end) = dataset.config, dataset.cuts.for_ranker
+    vectors = load_towers(dataset, towers, FOR_RANKER, start)
+    window, rules = dataset.window(start, end), dataset.rules(start)
     requests = requests_rolling(window, rules, config.ranker.max_requests, config.seed)
     found = rank_all(vectors.score, requests, config.index.candidates, rules.eligible, rules.filter_seen)
     return Lists(requests, found, vectors.trend)

@@ -97,6 +97,7 @@ def raw_inputs(dataset: Dataset, requests: Requests, k: int) -> dict[str, np.nda
         "time": requests.time.astype(np.int64),
         "history": ids[requests.history.last(width, fill=-1)],
         "history_time": requests.history_time.last(width, fill=0).astype(np.int64),
+        "likes": np.empty((len(requests), 0), object),
         "exclude": np.empty((len(requests), 0), object),
         "k": np.full(len(requests), k, np.int32),
     }

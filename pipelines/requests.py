@@ -10,15 +10,16 @@ import numpy as np
 from pipelines.sequences import Sequences
 from pipelines.tables import Interactions, Ragged, Requests
 
-Targets = Literal["all_future", "next", "last"]
+Targets = Literal["all_future", "next", "last", "event"]
 
 
 @dataclass(frozen=True)
 class Rules:
     """What counts as a target: items that are eligible ([N] bool) and, with `filter_seen`, not in the history.
 
-    targets: of those, in the order taken, all, the first or the last; horizon: only what is taken less than so long
-    after the request or, where histories stand still at a cut, after that; None for no limit.
+    targets: of those, in the order taken, all, the first or the last, or at most that of the event at which is asked;
+    horizon: only what is taken less than so long after the request or, where histories stand still at a cut, after
+    that; None for no limit.
     """
 
     eligible: np.ndarray
@@ -97,11 +98,25 @@ def requests_of_newcomers(window: Window, rules: Rules) -> Requests:
     return _requests(window, window.first[asking], rules, np.full(len(asking), window.start))
 
 
+def requests_of_past(past: Sequences, moment: int) -> Requests:
+    """One request at `moment` for every query with a past, in the context of its last event, with nothing to find."""
+    query = np.flatnonzero(np.diff(past.starts))
+    last = past.starts[query + 1] - 1
+    return Requests(
+        query.astype(np.int32),
+        np.full(len(query), moment),
+        Ragged(past.starts, past.item).take(query),
+        Ragged(past.starts, past.time).take(query),
+        Ragged(np.zeros(len(query) + 1, np.int64), np.zeros(0, np.int32)),
+        {name: column[last] for name, column in past.context.items()},
+    )
+
+
 def _requests(window: Window, position: np.ndarray, rules: Rules, since: np.ndarray) -> Requests:
     """Requests at events `position` [R], all before being their history; the horizon counts from `since` [R]."""
     log = window.sequences
     query = log.query[position]
-    begin, end = log.starts[query], window.end[query]
+    begin, end = log.starts[query], position + 1 if rules.targets == "event" else window.end[query]
     if rules.horizon is not None:
         end = np.minimum(end, _first_after(log, position, end, since + rules.horizon))
     history = _ranges(log.item, begin, position)
@@ -132,7 +147,7 @@ def _targets(later: Ragged, history: Ragged, rules: Rules) -> Ragged:
     if rules.filter_seen:
         keep &= ~np.isin(pair, history.rows * items + history.values)
     found = Ragged.from_rows(later.rows[keep], later.values[keep], len(later))
-    return found if rules.targets == "all_future" else found.only(rules.targets == "last")
+    return found.only(rules.targets == "last") if rules.targets in ("next", "last") else found
 
 
 def _ranges(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> Ragged:

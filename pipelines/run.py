@@ -28,8 +28,8 @@ STAGES = {
         #     name         work                                          after (inputs)         reads (config)
         Stage("prepare",   late("pipelines.prepare:stage"),              (),                    ("data", "features", "seed")),
         Stage("baselines", late("pipelines.baselines.stage:baselines"),  ("prepare",),          ("split", "baselines", "gate.k", "gate.list_k", "evaluation.depths"), extras=("lightfm", "surprise")),
-        Stage("train",     late("pipelines.train:train"),                ("prepare",),          ("split", "gate.k", "gate.list_k", "towers", "trend", "train"), resumes=True),
-        Stage("index",     late("pipelines.index:index"),                ("prepare", "train"),  ("index",)),
+        Stage("train",     late("pipelines.train:train"),                ("prepare",),          ("split", "gate.k", "gate.list_k", "towers", "trend", "mixing", "train"), resumes=True),
+        Stage("index",     late("pipelines.index.stage:index"),          ("prepare", "train"),  ("index",)),
         Stage("gate",      late("pipelines.gate:gate"),                  _JUDGED[:-1],          ("gate", "evaluation.depths")),
         Stage("rank",      late("pipelines.rank:rank"),                  _JUDGED,               ("ranker", "rerank")),
         Stage("evaluate",  late("pipelines.evaluate:evaluate"),          (*_JUDGED, "rank"),    ("evaluation",)),
@@ -82,12 +82,25 @@ def run_until(work: Run, name: str, progress: Progress) -> Path:
 
 def replay_run(work: Run, progress: Progress) -> Path:
     """Replay the test window step by step, as production would have lived it."""
-    from pipelines.rolling.steps import check_protocol
+    from pipelines.rolling.steps import check
 
-    check_protocol(work.config)  # before anything is fitted
-    for needed in ROLLING.after:
+    check(work.config)  # before anything is read
+    prepare, *fitting = ROLLING.after
+    _check_replay(work.config, work.do(STAGES[prepare], progress))  # before anything is fitted
+    for needed in fitting:
         work.do(STAGES[needed], progress)
     return work.do(ROLLING, progress)
+
+
+def _check_replay(config: Config, prepared: Path) -> None:
+    """Raises: ConfigError, DataError for what the prepared tables tell of a replay that cannot be."""
+    from pipelines.dataset import load_dataset
+    from pipelines.rolling.rivals import named
+    from pipelines.rolling.steps import check_data
+
+    dataset = load_dataset(config, prepared)
+    check_data(dataset)
+    named(dataset)
 
 
 def publish_run(work: Run, policy: str, progress: Progress) -> tuple[Path | None, str]:

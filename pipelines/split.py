@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -42,6 +44,12 @@ class Cuts:
     window: np.ndarray
     by_time: bool = True
 
+    @property
+    def for_ranker(self) -> tuple[Cut, Cut]:
+        """Start and end of what the ranker learns on: of the validation window where it has none of its own."""
+        own = (self.window == self.ranker.number).any()
+        return (self.ranker, self.test) if own else (self.validation, self.ranker)
+
     def past(self, log: Interactions, cut: Cut) -> Interactions:
         """Events that may be known at `cut`, by time."""
         return log.before(cut.moment) if self.by_time else log.take(np.flatnonzero(self.window < cut.number))
@@ -57,9 +65,11 @@ def cut_log(split: Split, interactions: Interactions, seed: int = 0) -> Cuts:
     """Cut the log as `split` says; `seed` is that of the random protocol. Raises: DataError when a window is empty."""
     if split.protocol == "global_time":
         return _by_time(split, interactions)
-    held_out = _held_out_last(interactions) if split.protocol == "leave_last_out" else _dealt(split, interactions, seed)
+    last_out = split.protocol == "leave_last_out"
+    held_out = _held_out_last(interactions, split.held_out) if last_out else _dealt(split, interactions, seed)
     for number, name in enumerate(WINDOWS):
-        if not (held_out == number).any():
+        without = name == "ranker" and split.held_out == 2
+        if not without and not (held_out == number).any():
             raise DataError(
                 f"split: the {name} window of protocol {split.protocol!r} holds none of the {len(interactions)} events"
                 "; expected at least one: more events a query, or other shares"
@@ -68,10 +78,22 @@ def cut_log(split: Split, interactions: Interactions, seed: int = 0) -> Cuts:
     return Cuts(Cut(1, now), Cut(2, now), Cut(3, now), Cut(4, now), held_out, by_time=False)
 
 
+def _quantile(time: np.ndarray, share: float) -> int:
+    """The moment at `share` of a log's times, between two events by how far it lies between them, rounded down.
+
+    In whole numbers, as order numbers may be larger than float64 tells apart, and with the share as it is written:
+    0.8 is 4 / 5.
+    """
+    place = (len(time) - 1) * Fraction(str(share))
+    before = int(place)
+    start, end = int(time[before]), int(time[min(before + 1, len(time) - 1)])
+    return start + math.floor((place - before) * (end - start))
+
+
 def _by_time(split: Split, interactions: Interactions) -> Cuts:
     time = interactions.time
     cuts = (split.validation, split.ranker, split.test)
-    moments = [moment(cut) if isinstance(cut, str) else int(np.quantile(time, cut)) for cut in cuts]
+    moments = [moment(cut) if isinstance(cut, str) else _quantile(time, cut) for cut in cuts]
     edges = [int(time[0]), *moments, int(time[-1]) + 1]
     for number, name in enumerate(WINDOWS):
         start, end = edges[number], edges[number + 1]
@@ -85,16 +107,17 @@ def _by_time(split: Split, interactions: Interactions) -> Cuts:
     return Cuts(validation, ranker, test, end_cut, window)
 
 
-def _held_out_last(interactions: Interactions) -> np.ndarray:
-    """Of each query the last event for test, the one before for the ranker, and one more for validation; its first
-    event is never held out."""
+def _held_out_last(interactions: Interactions, held_out: int) -> np.ndarray:
+    """Of each query the last event for test, of three the one before for the ranker, and one more for validation; its
+    first event is never held out."""
     order = np.argsort(interactions.query, kind="stable")
     query = interactions.query[order]
     counts = np.bincount(query)
     place = np.arange(len(query)) - (np.cumsum(counts) - counts)[query]
-    window = np.maximum(3 - (counts[query] - 1 - place), 0)
+    back = np.minimum(counts[query] - 1 - place, held_out)
+    windows = np.array([3, 2, 1, 0] if held_out == 3 else [3, 1, 0])
     found = np.zeros(len(query), np.int8)
-    found[order] = np.where(place == 0, 0, window)
+    found[order] = np.where(place == 0, 0, windows[back])
     return found
 
 

@@ -76,7 +76,8 @@ class Interactions:
     """Observed events, sorted by time and, within a moment, by their order in the source; all arrays [n].
 
     query, item: int32 rows; time: int64; weight: float32, the strength of the event's kind;
-    context: request-context columns by feature name, each [n].
+    context: request-context columns by feature name, each [n]; value: float32, what each event was worth, or None.
+    Targets count by weight x value, popularity by weight alone: a few dear items are not what many people take.
     """
 
     query: np.ndarray
@@ -84,6 +85,7 @@ class Interactions:
     time: np.ndarray
     weight: np.ndarray
     context: dict[str, np.ndarray] = field(default_factory=dict)
+    value: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -106,12 +108,14 @@ class Interactions:
             np.concatenate([self.time, later.time]),
             np.concatenate([self.weight, later.weight]),
             context,
+            None if self.value is None or later.value is None else np.concatenate([self.value, later.value]),
         )
 
     def take(self, rows: np.ndarray | slice) -> Interactions:
         """The named events; they should come in order of time."""
         context = {name: column[rows] for name, column in self.context.items()}
-        return Interactions(self.query[rows], self.item[rows], self.time[rows], self.weight[rows], context)
+        value = None if self.value is None else self.value[rows]
+        return Interactions(self.query[rows], self.item[rows], self.time[rows], self.weight[rows], context, value)
 
 
 @dataclass(frozen=True)

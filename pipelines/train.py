@@ -7,7 +7,6 @@ left at the validation cut would teach it to mend a staleness that serving does 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,45 +15,59 @@ import numpy as np
 
 from configs.schema import Config
 from pipelines import encoded as encoding
+from pipelines.arrays import keep_all, on_disk
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.encoded import Encoded
 from pipelines.evaluation.metrics import per_request
 from pipelines.evaluation.ranking import rank_targets
 from pipelines.evaluation.slices import request_slices
 from pipelines.examples import Examples
+from pipelines.files import remove_whole
 from pipelines.fit import Fitted, Rate, Trainer, load_weights, save_weights
+from pipelines.fit_mixing import fit_mixing
+from pipelines.mining import miner
+from pipelines.mixing import load_mixing
 from pipelines.progress import Progress
 from pipelines.sequences import Sequences
 from pipelines.split import Cut
 from pipelines.stage import Inputs
-from pipelines.trend import bucket_of, trend_table
+from pipelines.trend import listed_times, trend_table
 from pipelines.vectors import Vectors
 from towers.backend import keras, tf
 from towers.features import encode
+from towers.negatives import Sources
+from towers.precision import computing_in
 from towers.retrieval import Log, TwoTower
 
 Record = Callable[[int, Mapping[str, float]], None]
+_LOG = "log"  # what a fit reads, while it lasts
 SELECTED, FOR_RANKER, REFITTED = "selected", "for-ranker", "refitted"  # fitted up to validation, ranker, test
 
 
 def train(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write feature statistics, the selected and both refitted towers, and what TensorBoard shows."""
+    """Write feature statistics, the selected and both refitted towers, what is mixed in, and what TensorBoard shows."""
     dataset = load_dataset(config, inputs["prepare"])
     encoded = _encoded(dataset, out / "features.json")
-    model = new_towers(dataset, encoded)
+    model = new_towers(dataset, encoded, config.train.precision)
     board = tf.summary.create_file_writer(str(out / "tensorboard"))
     with board.as_default():
         tf.summary.text("config", f"```json\n{json.dumps(config.model_dump(mode='json'), indent=2)}\n```", step=0)
     fitted = _select(dataset, encoded, model, out / SELECTED, progress, _recorder(board, "towers", progress))
     progress.say(f"validation recall@{config.gate.k} {fitted.best_recall:.4f} after epoch {fitted.best_epoch}")
-    for which, cut in ((FOR_RANKER, dataset.cuts.ranker), (REFITTED, dataset.cuts.test)):
+    load_weights(model, out / SELECTED / "best")
+    fit_mixing(dataset, Vectors(config, model, encoded, dataset.trend_at(dataset.cuts.validation)), out, progress)
+    for which, cut in ((FOR_RANKER, dataset.cuts.for_ranker[0]), (REFITTED, dataset.cuts.test)):
         record = _recorder(board, "refit" if which == REFITTED else "refit for ranker", progress)
         load_weights(model, out / SELECTED / "best")  # both refits go as far from here as the other
+        if cut == dataset.cuts.validation:  # the ranker learns where the towers were chosen: nothing to refit on
+            save_weights(model, out / which / "best")
+            continue
         refit(dataset, encoded, model, cut, out / which, progress, record)
     board.close()
     (out / "fitted.json").write_text(json.dumps(asdict(fitted)) + "\n")
     for part in (SELECTED, FOR_RANKER, REFITTED):
-        shutil.rmtree(out / part / "checkpoint", ignore_errors=True)
+        for used_up in ("checkpoint", _LOG):
+            remove_whole(out / part / used_up)
 
 
 def try_towers(dataset: Dataset, folder: Path, progress: Progress, record: Record) -> Fitted:
@@ -63,22 +76,29 @@ def try_towers(dataset: Dataset, folder: Path, progress: Progress, record: Recor
     `record` gets the scalars of each epoch and may raise to end it there.
     """
     encoded = _encoded(dataset, folder / "features.json")
-    return _select(dataset, encoded, new_towers(dataset, encoded), folder / SELECTED, progress, record)
+    model = new_towers(dataset, encoded, dataset.config.train.precision)
+    fitted = _select(dataset, encoded, model, folder / SELECTED, progress, record)
+    remove_whole(folder / SELECTED / _LOG)
+    return fitted
 
 
 def load_towers(dataset: Dataset, folder: Path, which: str, cut: Cut) -> Vectors:
-    """Towers of the train stage's folder, `which` of its three fits, with trends as of `cut`."""
+    """Towers of the train stage's folder, `which` of its three fits, with trends and what is mixed in as of `cut`."""
     config, tables = dataset.config, dataset.tables
     encoded = encoding.load(config, tables.items, tables.queries, folder / "features.json")
     model = new_towers(dataset, encoded)
     load_weights(model, folder / which / "best")
-    return Vectors(config, model, encoded, dataset.trend_at(cut))
+    return Vectors(config, model, encoded, dataset.trend_at(cut), load_mixing(dataset, folder, cut))
 
 
-def new_towers(dataset: Dataset, encoded: Encoded) -> TwoTower:
-    """Unfitted towers with all their weights made; the same weights for the same seed."""
+def new_towers(dataset: Dataset, encoded: Encoded, precision: str = "float32") -> TwoTower:
+    """Unfitted towers with all their weights made; the same weights for the same seed.
+
+    Whatever `precision` they were fitted in, a Keras policy, weights are float32, and are served in that.
+    """
     keras.utils.set_random_seed(dataset.config.seed)
-    model = TwoTower(dataset.config, encoded.fitted, encoded.items, dataset.trend.columns)
+    with computing_in(precision):
+        model = TwoTower(dataset.config, encoded.fitted, encoded.items, dataset.trend.columns)
     trend = np.zeros((dataset.n_items, dataset.trend.columns), np.float32)
     Vectors(dataset.config, model, encoded, trend).of(dataset.validation_requests.take(np.array([0])))
     return model
@@ -107,8 +127,10 @@ def _select(
 ) -> Fitted:
     """Fit on events before the validation cut; the best epoch is the one with the best candidate recall after it."""
     config, cut = dataset.config, dataset.cuts.validation
-    examples = _examples(dataset, encoded, cut)
-    trainer = _trainer(dataset, encoded, model, examples, cut, config.train.learning_rate, folder)
+    examples = _examples(dataset, encoded, cut, folder / _LOG)
+    log = _log(dataset, examples, cut)
+    trainer = _trainer(dataset, encoded, model, examples, log, cut, config.train.learning_rate, folder)
+    mining = miner(dataset, encoded, model, cut, log.sources.mined, config.train.negatives.hard_from)
     eligible, requests = dataset.eligible(cut), dataset.validation_requests
     trend = dataset.trend_at(cut)
 
@@ -121,7 +143,7 @@ def _select(
         by_slice = {f"recall by {name}": float(recall[rows].mean()) for name, rows in slices.items()}
         return {"recall": float(recall.mean()), "ndcg": float(ndcg.mean()), **by_slice}
 
-    return trainer.fit(config.train.max_epochs, config.train.patience, validate, progress, record)
+    return trainer.fit(config.train.max_epochs, config.train.patience, validate, progress, record, mining)
 
 
 def refit(
@@ -135,33 +157,52 @@ def refit(
 ) -> None:
     """Go on from the model's weights with all events before `cut`, for a number of epochs set beforehand."""
     train = dataset.config.train
-    examples = _examples(dataset, encoded, cut)
+    examples = _examples(dataset, encoded, cut, folder / _LOG)
     # with nothing to stop it at a good moment, the rate falls to zero instead
     falling = keras.optimizers.schedules.CosineDecay(train.learning_rate, train.refit_epochs * examples.steps())
-    trainer = _trainer(dataset, encoded, model, examples, cut, falling, folder)
-    trainer.fit_fixed(train.refit_epochs, progress, record)
+    log = _log(dataset, examples, cut)
+    trainer = _trainer(dataset, encoded, model, examples, log, cut, falling, folder)
+    # towers that are fitted already may be mined from the first epoch on
+    trainer.fit_fixed(train.refit_epochs, progress, record, miner(dataset, encoded, model, cut, log.sources.mined, 1))
     save_weights(model, folder / "best")
+    remove_whole(folder / _LOG)
 
 
-def _examples(dataset: Dataset, encoded: Encoded, cut: Cut) -> Examples:
-    """Training batches of the events before `cut`."""
-    sequences = Sequences.of(dataset.past(cut), dataset.n_queries)
-    context = encode(encoded.context, sequences.context)
-    return Examples(dataset.config, sequences, encoded.queries, context, dataset.trend, dataset.n_items)
+def _examples(dataset: Dataset, encoded: Encoded, cut: Cut, folder: Path) -> Examples:
+    """Training batches of the events before `cut`, which are read from `folder`: grouped by query, and encoded."""
+    keep, sequences = on_disk(folder), Sequences.of(dataset.past(cut), dataset.n_queries)
+    context = keep_all(keep, encode(encoded.context, sequences.context), "context-")
+    kept = keep_all(keep, {name: getattr(sequences, name) for name in ("starts", "query", "item", "time", "weight")})
+    log = Sequences(**kept, context={})
+    return Examples(dataset.config, log, encoded.queries, context, dataset.trend, dataset.n_items, keep)
+
+
+def _log(dataset: Dataset, examples: Examples, cut: Cut) -> Log:
+    """What the loss must know of the events before `cut`."""
+    past = dataset.past(cut)
+    listed = listed_times(past, dataset.available)
+    return Log(
+        trend_table(dataset.trend, past, dataset.available),
+        listed if (listed > past.time.min()).any() else None,
+        Sources.of(dataset.config.train.negatives, *examples.shares(listed)),
+    )
 
 
 def _trainer(
-    dataset: Dataset, encoded: Encoded, model: TwoTower, examples: Examples, cut: Cut, rate: Rate, folder: Path
+    dataset: Dataset,
+    encoded: Encoded,
+    model: TwoTower,
+    examples: Examples,
+    log: Log,
+    cut: Cut,
+    rate: Rate,
+    folder: Path,
 ) -> Trainer:
     """A trainer on the events before `cut`; ids seen too rarely in them are unknown to the model."""
     past = dataset.past(cut)
-    log = Log(
-        trend_table(dataset.trend, past, dataset.available),
-        bucket_of(dataset.trend, past, dataset.available),
-        examples.target_share(),
-    )
-    model.set_known(*encoded.id_counts(past.item, past.query, dataset.config))
-    return Trainer(model, examples, log, rate, folder)
+    rows = np.bincount(past.item, minlength=dataset.n_items)
+    model.set_known(*encoded.id_counts(past.item, past.query, dataset.config), rows)
+    return Trainer(model, examples, log, rate, folder, dataset.config.train)
 
 
 def _recorder(board: tf.summary.SummaryWriter, prefix: str, progress: Progress) -> Record:

@@ -2,6 +2,11 @@
 
 Counted from the log alone and only from events before the moment, so no value can see the future. Training
 reads a table of buckets; serving reads one row, computed at the moment the index is refreshed.
+
+A popularity is the log of what an item took over what an average item took in the time that it was listed, shrunk
+towards what is expected before anything is seen: an observed rate over an expected one with a gamma prior (DuMouchel,
+"Bayesian data mining in large frequency tables", 1999). An item just listed therefore trends like an average one, and
+not far below the items that nobody wants; how newcomers differ from that is for the towers to learn from the age.
 """
 
 from __future__ import annotations
@@ -17,61 +22,72 @@ from pipelines.tables import Interactions
 
 _CLOCK_WINDOWS = ("1d", "7d", "30d")
 _LARGEST_TABLE = 1 << 30  # bytes; building it takes a few times as much
-_PRIOR = 20.0  # events' worth of an item's all-time share mixed into its recent share
 
 
 @dataclass(frozen=True)
 class Trend:
     """How trends are counted, on the events' time axis: windows and bucket in seconds or order steps.
 
-    A window counts as whole buckets, at least one, so that training and serving count over the same span.
+    A window counts as whole buckets, at least one, so that training and serving count over the same span. prior: how
+    many events of an average item it takes to move a popularity half way from what was expected of it.
     """
 
     windows: tuple[int, ...]
     bucket: int
+    enabled: bool = True
+    prior: float = 10.0
 
     @property
     def columns(self) -> int:
-        """Number t of trend columns: all-time share, one share per window, age."""
-        return len(self.windows) + 2
+        """Number t of trend columns: popularity of all time and of each window, age; none where trends are not
+        enabled."""
+        return len(self.windows) + 2 if self.enabled else 0
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Windows in buckets."""
-        return tuple(max(1, window // self.bucket) for window in self.windows)
+        """Windows in buckets, the longest first: each is what is expected of the next."""
+        return tuple(sorted((max(1, window // self.bucket) for window in self.windows), reverse=True))
 
 
 def trend_of(config: Config, interactions: Interactions) -> Trend:
     """Windows and bucket of the config; where there is no clock, shares of the log's span stand in for days."""
+    chosen = config.trend
     if config.data.events.time is not None:
-        windows = tuple(map(duration, config.trend.windows or _CLOCK_WINDOWS))
-        return Trend(windows, duration(config.trend.bucket or "1d"))
+        windows = tuple(map(duration, chosen.windows or _CLOCK_WINDOWS))
+        return Trend(windows, duration(chosen.bucket or "1d"), chosen.enabled, chosen.prior)
     span = max(int(interactions.time[-1] - interactions.time[0]), 100)
-    windows = tuple(map(duration, config.trend.windows or (span // 100, span // 20, span // 4)))
-    return Trend(windows, duration(config.trend.bucket or span // 100))
+    windows = tuple(map(duration, chosen.windows or (span // 100, span // 20, span // 4)))
+    return Trend(windows, duration(chosen.bucket or span // 100), chosen.enabled, chosen.prior)
 
 
 def trend_at(trend: Trend, interactions: Interactions, available_from: np.ndarray, moment: int) -> np.ndarray:
     """Trend columns of every item at `moment`, [N, t] float32; available_from [N] int64."""
     items = len(available_from)
+    if not trend.enabled:
+        return np.zeros((items, 0), np.float32)
     past = interactions.before(moment)
-    counts = [np.bincount(past.item, past.weight, items)]
-    for width in trend.widths:
-        recent = past.between(moment - width * trend.bucket, moment)
-        counts.append(np.bincount(recent.item, recent.weight, items))
-    return _columns(np.stack(counts)[:, None], _age(trend, available_from, np.array([moment])))[0]
+    starts = [moment - width * trend.bucket for width in trend.widths]
+    parts = [past, *(past.between(start, moment) for start in starts)]
+    counts = np.stack([np.bincount(part.item, part.weight, items) for part in parts])
+    total = _Total(past)
+    begun = np.array([0.0, *total.before(np.array(starts, np.int64))])
+    listed = listed_times(past, available_from)
+    now = np.array([moment])
+    return _columns(trend, counts[:, None], begun[:, None], total.before(now), total.before(listed), listed, now)[0]
 
 
-def bucket_of(trend: Trend, interactions: Interactions, time: np.ndarray) -> np.ndarray:
-    """Bucket of each time, int32; bucket b starts at the first event's time + b x trend.bucket."""
-    return ((time - interactions.time[0]) // trend.bucket).astype(np.int32)
+def bucket_of(trend: Trend, start: int, time: np.ndarray) -> np.ndarray:
+    """Bucket of each time, int32; bucket b starts at `start`, the first event's time, + b x trend.bucket."""
+    return ((time - start) // trend.bucket).astype(np.int32)
 
 
 def trend_table(trend: Trend, interactions: Interactions, available_from: np.ndarray) -> np.ndarray:
     """Trend columns at the start of every bucket of `interactions`, [buckets, N, t] float32."""
     items = len(available_from)
-    bucket = bucket_of(trend, interactions, interactions.time)
+    bucket = bucket_of(trend, interactions.time[0], interactions.time)
     buckets = int(bucket[-1]) + 1
+    if not trend.enabled:
+        return np.zeros((buckets, items, 0), np.float32)
     size = buckets * items * trend.columns * 4
     if size > _LARGEST_TABLE:
         raise ConfigError(
@@ -83,9 +99,17 @@ def trend_table(trend: Trend, interactions: Interactions, available_from: np.nda
     before = np.zeros((buckets + 1, items))
     np.cumsum(per_bucket, axis=0, out=before[1:])
     now = np.arange(buckets)
-    counts = [before[now], *(before[now] - before[np.maximum(now - width, 0)] for width in trend.widths)]
-    starts = interactions.time[0] + now * trend.bucket
-    return _columns(np.stack(counts), _age(trend, available_from, starts))
+    since = np.stack([np.zeros_like(now), *(np.maximum(now - width, 0) for width in trend.widths)])
+    total, listed = before.sum(axis=1), listed_times(interactions, available_from)
+    return _columns(
+        trend,
+        before[now] - before[since],
+        total[since],
+        total[now],
+        _Total(interactions).before(listed),
+        listed,
+        interactions.time[0] + now * trend.bucket,
+    )
 
 
 def available_times(items_available: np.ndarray, interactions: Interactions, items: int) -> np.ndarray:
@@ -95,18 +119,46 @@ def available_times(items_available: np.ndarray, interactions: Interactions, ite
     return np.where(known, np.where(known, items_available, 0), start).astype(np.int64)
 
 
-def _age(trend: Trend, available_from: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Age in buckets, [M, N], 0 for what is not out yet."""
-    return np.maximum(moments[:, None] - available_from[None, :], 0) / trend.bucket
+def listed_times(interactions: Interactions, available_from: np.ndarray) -> np.ndarray:
+    """When each item enters the catalogue or is first taken, whichever is earlier, [N] int64.
+
+    Tables of items date some too late. What happens after a moment changes no listing before it.
+    """
+    listed = available_from.copy()
+    np.minimum.at(listed, interactions.item, interactions.time)
+    return listed
 
 
-def _columns(counts: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """counts [1 + windows, M, N] (all time first) and age [M, N] to [M, N, t], each column about unit scale."""
-    items = counts.shape[2]
-    ever = (counts[0] + 0.5) / (counts[0].sum(axis=1, keepdims=True) + 0.5 * items)
-    columns = [np.log(ever * items)]
-    for recent in counts[1:]:
-        share = (recent + _PRIOR * ever) / (recent.sum(axis=1, keepdims=True) + _PRIOR)
-        columns.append(np.log(share * items))
-    columns.append(np.log1p(age))
+class _Total:
+    """Summed weight of a log's events before any moment."""
+
+    def __init__(self, interactions: Interactions) -> None:
+        self._time = interactions.time
+        self._total = np.concatenate([[0.0], np.cumsum(interactions.weight, dtype=np.float64)])
+
+    def before(self, moments: np.ndarray) -> np.ndarray:
+        return self._total[np.searchsorted(self._time, moments)]
+
+
+def _columns(
+    trend: Trend,
+    counts: np.ndarray,
+    begun: np.ndarray,
+    now: np.ndarray,
+    unlisted: np.ndarray,
+    listed: np.ndarray,
+    moments: np.ndarray,
+) -> np.ndarray:
+    """Columns of N items at M `moments`, [M, N, t]; `listed` [N] on their axis.
+
+    The others are weights of events, with W spans that begin with all time and end at the moments: counts [W, M, N] of
+    each item; of all items, begun [W, M] before the spans, now [M] before the moments, unlisted [N] before an item was.
+    """
+    there = np.maximum((listed[None, :] <= moments[:, None]).sum(axis=1), 1)[:, None]
+    rate, columns = np.ones_like(counts[0]), []
+    for taken, start in zip(counts, begun, strict=True):
+        expected = np.maximum(now[:, None] - np.maximum(start[:, None], unlisted[None, :]), 0) / there
+        rate = (taken + trend.prior * rate) / (expected + trend.prior)
+        columns.append(np.log(rate))
+    columns.append(np.log1p(np.maximum(moments[:, None] - listed[None, :], 0) / trend.bucket))
     return np.stack(columns, axis=-1).astype(np.float32)

@@ -9,8 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from configs.schema import Config
+from pipelines.dataset import Dataset
 from pipelines.encoded import Encoded
 from pipelines.evaluation.dot_product import DotProduct
+from pipelines.mixing import Mixed
+from pipelines.split import Cut
 from pipelines.tables import Requests
 from towers.backend import tf
 from towers.retrieval import TwoTower
@@ -22,13 +25,15 @@ _BLOCK = 512
 class Vectors:
     """Vectors of fitted towers at one moment.
 
-    static: [N, d + 1] content and bias of every item; trend: [N, t] at the moment; queries come from `of`.
+    static: [N, d + 1] content and bias of every item; trend: [N, t] at the moment; mixed: what is mixed in besides, of
+    which there are s columns; queries come from `of`.
     """
 
     config: Config
     model: TwoTower
     encoded: Encoded
     trend: np.ndarray
+    mixed: Mixed | None = None
 
     @cached_property
     def static(self) -> np.ndarray:
@@ -39,27 +44,41 @@ class Vectors:
 
     @cached_property
     def items(self) -> np.ndarray:
-        """Item vectors as the index holds them, [N, d + 1 + t]."""
-        return np.concatenate([self.static, self.trend], axis=1)
+        """Item vectors as the index holds them, [N, d + 1 + t + s]."""
+        return self._joined(self.trend, self.mixed)
+
+    def items_at(self, dataset: Dataset, cut: Cut) -> np.ndarray:
+        """The same as an index of another cut holds them."""
+        return self._joined(dataset.trend_at(cut), self.mixed and self.mixed.at(dataset, cut))
+
+    def _joined(self, trend: np.ndarray, mixed: Mixed | None) -> np.ndarray:
+        return np.concatenate([self.static, trend, *([mixed.items] if mixed else [])], axis=1)
 
     @cached_property
     def _embed(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-        content = tf.constant(self.static[:, : self.model.dimension])
+        static = tf.constant(self.static)
 
         @tf.function(reduce_retracing=True)
         def embed(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-            history = tf.gather(content, batch["item"])
-            return self.model.query_vectors(batch, history)
+            history = self.model.history_tokens(batch["item"], tf.gather(static, batch["item"]))
+            vectors = self.model.query_vectors(batch, history)
+            if self.mixed is None:
+                return vectors
+            read = tf.reduce_sum(tf.cast(batch["mask"], tf.int32), axis=1)
+            return self.mixed.mixing.extend(vectors, read, batch["segment"])
 
         return embed
 
     def of(self, requests: Requests) -> np.ndarray:
-        """Query vectors, [R, d + 1 + t]."""
+        """Query vectors, [R, d + 1 + t + s], or [R, m, d + 1 + t + s] where a query has several."""
         blocks = [
             self._embed({k: tf.constant(v) for k, v in self._inputs(block).items()}).numpy()
             for block in requests.blocks(_BLOCK)
         ]
-        return np.concatenate(blocks) if blocks else np.zeros((0, self.items.shape[1]), np.float32)
+        if blocks:
+            return np.concatenate(blocks)
+        several = self.config.towers.query_vectors
+        return np.zeros((0, *([several] if several > 1 else []), self.items.shape[1]), np.float32)
 
     @cached_property
     def score(self) -> DotProduct:
@@ -67,7 +86,9 @@ class Vectors:
         return DotProduct(self.of, self.items)
 
     def _inputs(self, requests: Requests) -> dict[str, np.ndarray]:
-        return request_inputs(requests, self.config.towers.history.length) | self.encoded.requests(requests)
+        segment = {"segment": self.mixed.column[requests.query]} if self.mixed else {}
+        inputs = request_inputs(requests, self.config.towers.history.length)
+        return inputs | self.encoded.requests(requests) | segment
 
 
 def request_inputs(requests: Requests, length: int) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
     <root>/<name>/<integer version>/
         saved_model.pb, variables/           the graph (TF Serving loads these)
-        assets.extra/state.sqlite            item titles, and each query's features and history
+        assets.extra/state.sqlite            item titles, what can be liked, each query's features and history
         assets.extra/golden.json             requests with the answers they must get
         manifest.json                        what it is, and a sha256 of every file
 
@@ -26,6 +26,7 @@ from configs.errors import UserError
 from configs.features import Feature
 from configs.load import digest, parse
 from configs.schema import Config
+from serving.likes import choices
 from serving.runtime import RuntimeFailure, Session, scann_library
 from serving.state import State
 
@@ -53,6 +54,15 @@ class Recommendation:
     title: str
     score: float
     filled: bool
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A neighbour of an item: its id, its title, and the cosine of their embeddings."""
+
+    item: str
+    title: str
+    score: float
 
 
 class Bundle:
@@ -84,6 +94,7 @@ class Bundle:
         user: str | None = None,
         k: int = 10,
         *,
+        likes: Sequence[str] = (),
         history: Sequence[str] | None = None,
         history_time: Sequence[int] | None = None,
         exclude: Sequence[str] = (),
@@ -93,16 +104,16 @@ class Bundle:
         """The k best items for a query, best first.
 
         user: whose stored features and history are used; an unknown one, or None, is answered from the rest.
-        history: item ids, oldest first, instead of the stored ones; unknown ids are passed over. history_time:
+        likes: what someone new chose, "feature=value" of items or item ids; such items count as taken, at the
+        request's time. history: item ids, oldest first, instead of the stored ones; unknown ids are passed over.
+        history_time:
         their times, by default the request's. context: request features and overrides of stored ones, by name.
         time: when it is asked, on the events' time axis; by default the end of the data that the bundle knows.
         Raises: RequestError, BundleError.
         """
-        inputs = self.request(user, history=history, history_time=history_time, context=context, time=time)
-        if k < 1:
-            raise RequestError(f"k: found {k}, expected at least 1")
+        inputs = self.request(user, likes=likes, history=history, history_time=history_time, context=context, time=time)
         inputs["exclude"] = _strings([_ids("exclude", exclude)])
-        inputs["k"] = np.array([min(k, self.manifest["items"])], np.int32)  # room is made for k, found or not
+        inputs["k"] = np.array([_length(k, self.manifest["items"])], np.int32)
         answer = self.run("recommend", inputs)
         count = int(answer["count"][0])
         items = [item.decode() for item in answer["items"][0][:count]]
@@ -112,6 +123,20 @@ class Bundle:
             Recommendation(item, titles.get(item, item), float(answer["scores"][0][i]), bool(filled[i]))
             for i, item in enumerate(items)
         ]
+
+    def similar(self, item: str, k: int = 10, *, exclude: Sequence[str] = ()) -> list[Similar]:
+        """The k items nearest to `item`, nearest first. Raises: RequestError, BundleError."""
+        if not self.state.titles([_utf8("item", item)]):
+            raise RequestError(f"item: found {item!r}, expected the id of an item that the bundle knows")
+        inputs = {
+            "item": np.array([item], object),
+            "exclude": _strings([_ids("exclude", exclude)]),
+            "k": np.array([_length(k, self.manifest["items"])], np.int32),
+        }
+        answer = self.run("similar_items", inputs)
+        found = [one.decode() for one in answer["items"][0][: int(answer["count"][0])]]
+        titles = self.state.titles(found)
+        return [Similar(one, titles.get(one, one), float(answer["scores"][0][i])) for i, one in enumerate(found)]
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Call a signature with raw arrays. Raises: RequestError, BundleError."""
@@ -131,13 +156,14 @@ class Bundle:
         self,
         user: str | None = None,
         *,
+        likes: Sequence[str] = (),
         history: Sequence[str] | None = None,
         history_time: Sequence[int] | None = None,
         context: Mapping[str, Any] | None = None,
         time: int | None = None,
     ) -> dict[str, np.ndarray]:
         """Raw inputs for one query, [1, ...]; arguments as `recommend`. Raises: RequestError."""
-        stored = self.state.query(user) if user is not None else None
+        stored = self.state.query(_utf8("user", user)) if user is not None else None
         given = dict(context or {})
         names = {feature.name for feature in self._features}
         if unknown := sorted(set(given) - names):
@@ -152,12 +178,31 @@ class Bundle:
             times = list(stored.history_time) if stored and history is None else [now] * len(items)
         if len(times) != len(items):
             raise RequestError(f"history_time: found {len(times)} times for {len(items)} items, expected as many")
+        liked, chosen = self._liked(_ids("likes", likes))
+        items, times = items + chosen, times + [now] * len(chosen)
         inputs = {"time": np.array([now], np.int64), "history": _strings([items])}
+        inputs |= {"likes": _strings([liked])} if self._takes_likes else {}
         inputs["history_time"] = np.array([times], np.int64).reshape(1, len(items))
         values = {**self.manifest["defaults"], **(stored.features if stored else {}), **given}
         for feature in self._features:
             inputs[feature.name] = raw_value(feature, values.get(feature.name), now)
         return inputs
+
+    def _liked(self, likes: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The names among what is liked, and the items. Raises: RequestError."""
+        if likes and not self._takes_likes:
+            raise RequestError(f"likes: {self.folder} takes none, as older versions did not; export the run again")
+        known = self.state.likes() if likes else []
+        names = [like for like in likes if like in known]
+        items = [_utf8("likes", like) for like in likes if like not in known]
+        titles = self.state.titles(items)
+        if unknown := [like for like in items if like not in titles]:
+            raise RequestError(f"likes: found {unknown[0]!r}, expected {choices(str(unknown[0]), known)}")
+        return names, items
+
+    @property
+    def _takes_likes(self) -> bool:
+        return "likes" in self.manifest["signatures"]["recommend"]["inputs"]
 
 
 def raw_value(feature: Feature, value: Any, now: int) -> np.ndarray:
@@ -193,11 +238,28 @@ def _number(feature: Feature, value: Any) -> float:
     return number
 
 
+def _length(k: int, items: int) -> int:
+    """The length of a list; room is made for all of it, found or not. Raises: RequestError."""
+    if k < 1:
+        raise RequestError(f"k: found {k}, expected at least 1")
+    return min(k, items)
+
+
 def _ids(name: str, ids: Sequence[str]) -> list[str]:
     """A list of ids; one text would else be read as one id for each letter. Raises: RequestError."""
     if isinstance(ids, (str, bytes)):
         raise RequestError(f"{name}: found the text {ids!r}, expected a list of item ids")
     return list(ids)
+
+
+def _utf8(name: str, text: str) -> str:
+    """Text that can be looked up: the shell passes bytes that are not UTF-8 on as lone surrogates, which SQLite does
+    not take. Raises: RequestError."""
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"{name}: found {text!r}, which is not UTF-8, expected text that is") from None
+    return text
 
 
 def _strings(rows: list[list[str]]) -> np.ndarray:

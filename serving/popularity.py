@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from configs.schema import Config
+from serving.likes import Likes
 from serving.recommender import Tensors, concrete, contains, listed, tracked
 from serving.requests import rows_of
 from serving.signatures import list_specs
@@ -15,13 +16,15 @@ from towers.features import lookup
 
 
 class PopularityRecommender(tf.Module):
-    """Answers with the most popular items of the query's segment that it has not seen.
+    """Answers with the most popular items of the query's segment that it has not seen, those that it likes first.
 
     ids [N]; scores [S + 1, N], one row per segment and the overall scores last, -inf for what must not be listed;
-    segments [S], their values.
+    segments [S], their values; likes, what can be said to be liked of the items.
     """
 
-    def __init__(self, config: Config, ids: Sequence[str], scores: np.ndarray, segments: Sequence[str]) -> None:
+    def __init__(
+        self, config: Config, ids: Sequence[str], scores: np.ndarray, segments: Sequence[str], likes: Likes
+    ) -> None:
         super().__init__()
         self._config = config
         self._items = lookup(ids)
@@ -30,7 +33,10 @@ class PopularityRecommender(tf.Module):
         self.ids = tf.Variable([*ids, ""], trainable=False)
         self.order = tf.Variable(order.astype(np.int32), trainable=False)
         self.scores = tf.Variable(np.take_along_axis(scores, order, axis=1).astype(np.float32), trainable=False)
-        self.resources = tracked([self._items, self._segment])
+        self._likes = lookup(likes.names)
+        self._names = len(likes.names)
+        self.of_items = tf.Variable(likes.of_items, trainable=False)
+        self.resources = tracked([self._items, self._segment, self._likes])
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions to export: a list, and the same list as candidates."""
@@ -54,12 +60,27 @@ class PopularityRecommender(tf.Module):
         seen = rows_of(self._items, seen)
         k, segment = tf.maximum(tf.reduce_max(inputs["k"]), 1), self._row(inputs)
         needed = k + tf.shape(seen)[1]
-        rows, scores = (tf.gather(table[:, :needed], segment) for table in (self.order, self.scores))
+        rows, scores = tf.cond(
+            tf.shape(inputs["likes"])[1] > 0,
+            lambda: self._liked_first(inputs["likes"], segment, needed),
+            lambda: tuple(tf.gather(table[:, :needed], segment) for table in (self.order, self.scores)),
+        )
         rows = tf.where(contains(seen, rows) | tf.math.is_inf(scores), -1, rows)
         order = tf.argsort(tf.cast(rows < 0, tf.int32), axis=1, stable=True)[:, :k]
         rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
         missing = [[0, 0], [0, k - tf.shape(rows)[1]]]
         return tf.pad(rows, missing, constant_values=-1), tf.pad(scores, missing)
+
+    def _liked_first(self, likes: tf.Tensor, segment: tf.Tensor, needed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows and scores [B, needed], by how many of `likes` [B, n] an item matches and then by popularity."""
+        rows, scores = tf.gather(self.order, segment), tf.gather(self.scores, segment)
+        name = rows_of(self._likes, likes)
+        said = tf.reduce_sum(tf.one_hot(name, self._names + 1, dtype=tf.int32), axis=1)  # the last names nothing
+        of_items = tf.gather(tf.where(self.of_items >= 0, self.of_items, self._names), rows)
+        matches = tf.reduce_sum(tf.minimum(tf.gather(said, of_items, batch_dims=1), 1), axis=2)
+        matches = tf.where(tf.math.is_inf(scores), 0, matches)  # what must not be listed takes no place
+        best = tf.argsort(-matches, axis=1, stable=True)[:, :needed]
+        return tf.gather(rows, best, batch_dims=1), tf.gather(scores, best, batch_dims=1)
 
     def _row(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Row of `scores` for each request, [B]; the last where the segment is missing or unknown."""

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.schema import Config
+from serving.likes import Likes
+from serving.mixing import Mixing
 from serving.policies import mmr
 from serving.requests import Request, RequestReader
-from serving.searchers import Searcher
-from serving.signatures import item_specs, list_specs, request_specs
+from serving.searchers import Searcher, search
+from serving.signatures import item_specs, list_specs, request_specs, similar_specs
 from towers.backend import keras, tf
 from towers.features import Preprocess, Statistics
 from towers.losses import MASKED
+from towers.maxsim import maxsim
 from towers.ranker import Ranker
 from towers.retrieval import TwoTower
+
+_SPARE = 4  # items fetched for each one asked for, where the index's order is not the list's
 
 Tensors = dict[str, tf.Tensor]
 
@@ -26,7 +31,8 @@ class Catalogue:
     """What the graph must know of N items, by catalogue row.
 
     ids [N]; static [N, d + 1] and trend [N, t], the two parts of item vectors; ranker [N, h], the ranker's item
-    side; indexed [M], rows in the searcher's order; popular [P], rows from most to least popular.
+    side; indexed [M], rows in the searcher's order; popular [P], rows from most to least popular; likes, what can be
+    said to be liked of them; mixed [N, s], the part of item vectors that `mixing.Mixing` weighs, [N, 0] without one.
     """
 
     ids: Sequence[str]
@@ -35,6 +41,8 @@ class Catalogue:
     ranker: np.ndarray
     indexed: np.ndarray
     popular: np.ndarray
+    likes: Likes
+    mixed: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Models:
     ranker: Ranker
     searcher: Searcher
     fitted: Statistics
+    mixing: Mixing | None = None
 
 
 class Recommender(tf.Module):
@@ -55,17 +64,23 @@ class Recommender(tf.Module):
         self._config = config
         # Keras objects stay behind plain ones: exporting them would trace every layer once more
         self._models = models
-        self._reader = RequestReader(config, models.fitted, catalogue.ids)
+        representatives = catalogue.likes.representatives(catalogue.popular)
+        segments = models.mixing.segments if models.mixing else ()
+        self._reader = RequestReader(
+            config, models.fitted, catalogue.ids, catalogue.likes.names, representatives, segments
+        )
         self._item_reader = Preprocess(config.on("items"), models.fitted)
         self._dimension = config.towers.embedding_dim
+        self._width = sum(part.shape[1] for part in (catalogue.static, catalogue.trend, catalogue.mixed))
         self.searcher = models.searcher
         self.ids = tf.Variable([*catalogue.ids, ""], trainable=False)  # the last row names no item
         self.static = tf.Variable(catalogue.static, trainable=False)
         self.trend = tf.Variable(catalogue.trend, trainable=False)
+        self.mixed = tf.Variable(catalogue.mixed, trainable=False)
         self.ranker_items = tf.Variable(catalogue.ranker, trainable=False)
         self.indexed = tf.Variable(catalogue.indexed.astype(np.int32), trainable=False)
         self.popular = tf.Variable(catalogue.popular.astype(np.int32), trainable=False)
-        self.resources = tracked([*self._reader.layers, self._item_reader, models.towers, models.ranker])
+        self.resources = tracked([*self._reader.layers, self._item_reader, *models.towers.scoring, models.ranker])
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions to export, by signature name."""
@@ -76,6 +91,7 @@ class Recommender(tf.Module):
             self.rank: request_specs(self._config) | candidates,
             self.embed_user: request_specs(self._config),
             self.embed_item: item_specs(self._config),
+            self.similar_items: similar_specs(),
         }
         return {method.__name__: concrete(method, inputs) for method, inputs in specs.items()}
 
@@ -109,9 +125,9 @@ class Recommender(tf.Module):
         """Given candidates [B, C] (padded with ""), rescored: items and scores [B, C] best first, count [B]."""
         request = self._reader.read(inputs)
         rows = self._reader.rows(inputs["candidates"])
-        item = tf.concat([tf.gather(table, tf.maximum(rows, 0)) for table in (self.static, self.trend)], axis=-1)
-        retrieval = tf.einsum("bd,bcd->bc", self._query(request), item)
-        retrieval = tf.where(rows >= 0, retrieval, MASKED)
+        parts = (self.static, self.trend, self.mixed)
+        item = tf.concat([tf.gather(table, tf.maximum(rows, 0)) for table in parts], axis=-1)
+        retrieval = tf.where(rows >= 0, maxsim(self._query(request), item), MASKED)
         order = tf.argsort(-retrieval, axis=1, stable=True)  # the ranker reads ranks, so lists come sorted
         rows, retrieval = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, retrieval))
         scores = self._rank(request, rows, retrieval)
@@ -122,26 +138,51 @@ class Recommender(tf.Module):
         return listed(self.ids, rows, scores, width)
 
     def embed_user(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
-        """The query vector that is searched with, {"vector": [B, d + 1 + t]}."""
+        """The query vector that is searched with, {"vector": [B, d + 1 + t + s]}, or several, [B, m, d + 1 + t + s];
+        s is 0 where nothing is mixed in."""
         return {"vector": self._query(self._reader.read(inputs))}
 
     def embed_item(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """The static part of an item's vector from raw features, {"vector": [B, d + 1]}."""
         return {"vector": self._models.towers.items(self._item_reader(inputs))}
 
+    def similar_items(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """The items nearest to each given one, without itself: items and scores [B, max k], count [B].
+
+        Near by the cosine of the towers' item embeddings, which know neither trends nor popularity. An unknown item has
+        no neighbours. The index is searched by inner product, so more are fetched than asked for and put in order.
+        """
+        rows = self._reader.rows(inputs["item"])
+        seen = tf.concat([rows[:, None], self._reader.rows(inputs["exclude"])], axis=1)
+        k = tf.maximum(tf.reduce_max(inputs["k"]), 1)
+        content = tf.math.l2_normalize(self._content(rows), axis=-1)
+        rest = self._width - self._dimension
+        found, scores = self._unseen(tf.pad(content, [[0, 0], [0, rest]]), seen, _SPARE * k)
+        others = tf.math.l2_normalize(self._content(found), axis=-1)
+        allowed = (found >= 0) & (rows >= 0)[:, None]
+        scores, best = tf.math.top_k(tf.where(allowed, tf.linalg.matvec(others, content), MASKED), k)
+        found = tf.where(scores > MASKED, tf.gather(found, best, axis=1, batch_dims=1), -1)
+        return listed(self.ids, found, scores, inputs["k"])
+
     def _query(self, request: Request) -> tf.Tensor:
-        history = self._content(request.batch["item"])
-        return self._models.towers.query_vectors(request.batch, history)
+        read = request.batch["item"]
+        history = self._models.towers.history_tokens(read, tf.gather(self.static, read))
+        vectors, mixing = self._models.towers.query_vectors(request.batch, history), self._models.mixing
+        return mixing.extend(vectors, request.read, request.segment) if mixing else vectors
 
     def _content(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self.static[:, : self._dimension], tf.maximum(rows, 0))
+        return tf.gather(self.static, tf.maximum(rows, 0))[..., : self._dimension]
 
     def _candidates(self, request: Request, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The k best items not seen, rows and scores [B, k]; -1 and `MASKED` where there are fewer."""
-        most_seen = tf.reduce_max(tf.reduce_sum(tf.cast(request.seen >= 0, tf.int32), axis=1))
-        scores, place = self.searcher.search(self._query(request), k + tf.maximum(most_seen, 0))
+        return self._unseen(self._query(request), request.seen, k)
+
+    def _unseen(self, query: tf.Tensor, seen: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The k best items for query vectors that are not among seen [B, S]; as `_candidates`."""
+        most_seen = tf.reduce_max(tf.reduce_sum(tf.cast(seen >= 0, tf.int32), axis=1))
+        scores, place = search(self.searcher, query, k + tf.maximum(most_seen, 0))
         rows = tf.where(place >= 0, tf.gather(self.indexed, tf.maximum(place, 0)), -1)
-        allowed = (rows >= 0) & ~contains(request.seen, rows)
+        allowed = (rows >= 0) & ~contains(seen, rows)
         scores, best = tf.math.top_k(tf.where(allowed, scores, MASKED), k)
         rows = tf.gather(rows, best, axis=1, batch_dims=1)
         return tf.where(scores > MASKED, rows, -1), scores

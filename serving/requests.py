@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from configs.schema import Config
 from serving.signatures import reads_request_time
 from towers.backend import keras, tf
@@ -15,10 +17,13 @@ from towers.features import FIRST_KNOWN, Preprocess, Statistics, lookup
 @dataclass(frozen=True)
 class Request:
     """A batch of requests: `batch` as `TwoTower.query_vectors` takes it, `seen` [B, S] catalogue rows that must
-    not be recommended (-1 is padding)."""
+    not be recommended (-1 is padding), `read` [B] how many items and likes are known, and `segment` [B] for
+    `mixing.Mixing`."""
 
     batch: dict[str, tf.Tensor]
     seen: tf.Tensor
+    read: tf.Tensor
+    segment: tf.Tensor
 
 
 def rows_of(items: keras.layers.Layer, ids: tf.Tensor) -> tf.Tensor:
@@ -29,11 +34,27 @@ def rows_of(items: keras.layers.Layer, ids: tf.Tensor) -> tf.Tensor:
 class RequestReader:
     """Raw strings and numbers to `Request`; holds the lookup tables of one model."""
 
-    def __init__(self, config: Config, fitted: Statistics, item_ids: Sequence[str]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        fitted: Statistics,
+        item_ids: Sequence[str],
+        likes: Sequence[str] = (),
+        representatives: np.ndarray | None = None,
+        segments: Sequence[str] = (),
+    ) -> None:
+        """likes [V] can be said to be liked; representatives [V, n]: rows that each is read as, -1 for fewer.
+
+        segments: the values of `data.segment` that are told apart.
+        """
         self._length = config.towers.history.length
         self._filter_seen = config.data.seen_items == "filter"
         self._static, self._events = config.on("queries"), config.on("events")
         self.items = lookup(item_ids)
+        self.likes, self.segments = lookup(likes), lookup(segments)
+        self._segment, self._last_segment = config.data.segment, len(segments)
+        none = np.full((max(len(likes), 1), 1), -1, np.int32)
+        self._representatives = tf.constant(none if representatives is None else representatives)
         self.static = Preprocess(self._static, fitted)
         self.context = Preprocess(self._events, fitted)
 
@@ -42,9 +63,13 @@ class RequestReader:
         return rows_of(self.items, ids)
 
     def read(self, inputs: Mapping[str, tf.Tensor]) -> Request:
-        """Read the inputs of `signatures.list_specs` (exclude may be absent)."""
-        history = self.rows(inputs["history"])
-        item, mask, item_time = self._latest(history, inputs["history_time"], inputs["time"])
+        """Read the inputs of `signatures.list_specs` (exclude may be absent).
+
+        What is liked comes ahead of the history, as old as its first item. It is not seen.
+        """
+        history, likes = self.rows(inputs["history"]), rows_of(self.likes, inputs["likes"])
+        rows, time = _behind(self._stand_ins(likes), history, inputs["history_time"], inputs["time"])
+        item, mask, item_time = self._latest(rows, time, inputs["time"])
         batch = {
             "item": item,
             "mask": mask,
@@ -56,7 +81,24 @@ class RequestReader:
         seen = history if self._filter_seen else history[:, :0]
         if "exclude" in inputs:
             seen = tf.concat([seen, self.rows(inputs["exclude"])], axis=1)
-        return Request(batch, seen)
+        # many items stand for what is liked, but little is known by it
+        read = tf.minimum(_count(history >= 0), self._length) + _count(likes >= 0)
+        return Request(batch, seen, read, self._column(inputs))
+
+    def _column(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The segment of each request, [B]; one behind the last where it is none of those told apart."""
+        if self._segment is None:
+            return tf.fill([tf.shape(inputs["time"])[0]], self._last_segment)
+        known = rows_of(self.segments, inputs[self._segment])
+        return tf.where(known >= 0, known, self._last_segment)
+
+    def _stand_ins(self, likes: tf.Tensor) -> tf.Tensor:
+        """What is liked [B, n], -1 for padding, to the rows that stand for it, [B, n x representatives].
+
+        The best representatives of all come last, so that a short history length keeps some of each.
+        """
+        rows = tf.where(likes[..., None] >= 0, tf.gather(self._representatives, tf.maximum(likes, 0)), -1)
+        return tf.reshape(tf.transpose(rows, [0, 2, 1]), [tf.shape(rows)[0], tf.shape(rows)[1] * rows.shape[2]])
 
     def _latest(self, rows: tf.Tensor, time: tf.Tensor, now: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The last L known items, right-aligned: rows, mask and times, each [B, L]."""
@@ -83,4 +125,18 @@ class RequestReader:
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """Every layer that holds lookup tables."""
-        return [self.items, self.static, self.context]
+        return [self.items, self.likes, self.segments, self.static, self.context]
+
+
+def _count(there: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(there, tf.int32), axis=1)
+
+
+def _behind(
+    liked: tf.Tensor, history: tf.Tensor, history_time: tf.Tensor, now: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Histories [B, H] behind rows that are liked [B, n], which are as old as the oldest item; rows and times."""
+    known = tf.where(history >= 0, history_time, now[:, None])
+    oldest = tf.minimum(tf.reduce_min(known, axis=1), now)
+    time = tf.tile(oldest[:, None], [1, tf.shape(liked)[1]])
+    return tf.concat([liked, history], axis=1), tf.concat([time, history_time], axis=1)

@@ -1,6 +1,6 @@
 """What a served model takes: the inputs of each signature, derived from the features of the config.
 
-Every input begins with the batch. Histories and exclusions are padded with "" to any length.
+Every input begins with the batch. Histories, likes and exclusions are padded with "" to any length.
 """
 
 from __future__ import annotations
@@ -24,19 +24,29 @@ def feature_spec(feature: Feature) -> tf.TensorSpec:
 
 
 def request_specs(config: Config) -> dict[str, tf.TensorSpec]:
-    """Who asks: query features, request context, the request's time, and the history."""
+    """Who asks: query features, request context, the request's time, the history, and what is said to be liked."""
     features = [*config.on("queries"), *(f for f in config.on("events") if not reads_request_time(f))]
     specs = {feature.name: feature_spec(feature) for feature in features}
     return specs | {
         "time": tf.TensorSpec([None], tf.int64, "time"),
         "history": tf.TensorSpec([None, None], tf.string, "history"),
         "history_time": tf.TensorSpec([None, None], tf.int64, "history_time"),
+        "likes": tf.TensorSpec([None, None], tf.string, "likes"),
     }
 
 
 def list_specs(config: Config) -> dict[str, tf.TensorSpec]:
     """A request for a list: who asks, what must not be in it, and how long it may be."""
     return request_specs(config) | {
+        "exclude": tf.TensorSpec([None, None], tf.string, "exclude"),
+        "k": tf.TensorSpec([None], tf.int32, "k"),
+    }
+
+
+def similar_specs() -> dict[str, tf.TensorSpec]:
+    """What items are like a given one: its id, what must not be in the list, and how long it may be."""
+    return {
+        "item": tf.TensorSpec([None], tf.string, "item"),
         "exclude": tf.TensorSpec([None, None], tf.string, "exclude"),
         "k": tf.TensorSpec([None], tf.int32, "k"),
     }

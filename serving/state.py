@@ -1,4 +1,5 @@
-"""What serving knows of queries and items besides the graph: features, histories and titles, in SQLite."""
+"""What serving knows of queries and items besides the graph: features, histories, titles and what can be liked, in
+SQLite."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 
 _TABLES = """
 CREATE TABLE items (item TEXT PRIMARY KEY, title TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE likes (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE queries (
     query TEXT PRIMARY KEY, features TEXT NOT NULL, history TEXT NOT NULL, history_time TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -46,6 +48,10 @@ class State:
         found = row.fetchone()
         return found[0] if found else None
 
+    def likes(self) -> list[str]:
+        """What can be liked, "feature=value", in order of the alphabet."""
+        return [name for (name,) in self._connection.execute("SELECT name FROM likes ORDER BY name")]
+
     def titles(self, items: Sequence[str]) -> dict[str, str]:
         """Titles by item id; unknown items are left out."""
         found: dict[str, str] = {}
@@ -56,11 +62,17 @@ class State:
         return found
 
 
-def write_state(path: Path, titles: Iterable[tuple[str, str]], queries: Iterable[tuple[str, QueryState]]) -> None:
-    """Write a new state file from (item, title) pairs and (query, state) pairs."""
+def write_state(
+    path: Path,
+    titles: Iterable[tuple[str, str]],
+    queries: Iterable[tuple[str, QueryState]],
+    likes: Iterable[str] = (),
+) -> None:
+    """Write a new state file from (item, title) pairs, (query, state) pairs and names of what can be liked."""
     with sqlite3.connect(path) as connection:
         connection.executescript(_TABLES)
         connection.executemany("INSERT INTO items VALUES (?, ?)", titles)
+        connection.executemany("INSERT INTO likes VALUES (?)", ((name,) for name in likes))
         rows = (
             (query, *(json.dumps(part) for part in (state.features, state.history, state.history_time)))
             for query, state in queries

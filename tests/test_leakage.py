@@ -17,10 +17,13 @@ from pipelines.dataset import Dataset, load_dataset
 from pipelines.evaluation.bootstrap import interval, paired_interval
 from pipelines.evaluation.metrics import per_request
 from pipelines.evaluation.results import Results, load_results
+from pipelines.index.item_index import load_index
 from pipelines.progress import Progress
 from pipelines.run import open_run, run_until
 from pipelines.stage import Run
 from pipelines.tables import Candidates, Ragged
+from pipelines.train import REFITTED, load_towers
+from pipelines.trend import trend_table
 from tests.leaky_worlds import CUT, ITEMS, WORLDS, K, write
 from towers.backend import tf
 
@@ -122,6 +125,27 @@ def test_another_future_changes_nothing_that_was_fitted(judged, stage):
     assert compared
     for path in compared:
         assert _content(one / path) == _content(other / path), f"{stage}/{path} depends on the future"
+
+
+def test_vectors_and_trends_at_the_cut_are_those_of_another_future(judged):
+    """What is searched and what searches, of the refitted towers: made anew in both worlds, not read from files."""
+    worlds = [judged[name] for name in ("plain", "shuffled future")]
+    common = np.intersect1d(*(world.dataset.test_requests.query for world in worlds))  # who finds nothing new asks not
+    assert len(common) > 100
+    found, targets = [], []
+    for world in worlds:
+        dataset, requests, cut = world.dataset, world.dataset.test_requests, world.dataset.cuts.test
+        asked = requests.take(np.flatnonzero(np.isin(requests.query, common)))
+        vectors = load_towers(dataset, world.work.results["train"], REFITTED, cut)
+        index = load_index(world.work.results["index"])
+        assert np.array_equal(vectors.static, index.static)  # as the index holds them
+        assert np.array_equal(vectors.trend, index.trend)
+        past = trend_table(dataset.trend, dataset.past(cut), dataset.available)
+        found.append((vectors.of(asked), vectors.items, dataset.trend_at(cut), past))
+        targets.append(asked.targets.values)
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one, other)
+    assert not np.array_equal(*targets)
 
 
 _MEASURED = {"results.npz", "made-from.json", "weights.data-00000-of-00001"}

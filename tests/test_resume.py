@@ -1,7 +1,9 @@
 """A run that is interrupted or killed goes on where it stopped, and ends where an undisturbed one ends."""
 
+import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -13,44 +15,68 @@ from tests.runs import COMMAND, SMALL, settings, twinspire
 
 pytestmark = pytest.mark.slow
 
-QUICK = (*SMALL, "data.simulated_events=20000", "train.max_epochs=3", "train.patience=3", "index.candidates=100")
+QUICK = (
+    *SMALL,
+    "data.simulated_events=20000",
+    "train.max_epochs=3",
+    "train.patience=3",
+    "train.batch=512",
+    "train.average=0.9",
+    "train.checkpoint_every=4",  # of about 30 steps an epoch
+    "index.candidates=100",
+)
 
 
-def _stop_in_training(home: Path, how: signal.Signals) -> tuple[int, str]:
-    """Start training and send a signal as soon as the first epoch's checkpoint is there."""
+def _home(folder: Path) -> Path:
+    from configs.load import builtin
+
+    folder.mkdir()
+    (folder / "demo.toml").write_text(builtin("demo").read_text())
+    return folder
+
+
+def _stop_in_training(home: Path, how: signal.Signals, checkpoints: int) -> tuple[int, str]:
+    """Start training and send a signal at some moment after so many checkpoints were seen."""
     command = [COMMAND, "train", str(home / "demo.toml"), *settings(*QUICK)]
     process = subprocess.Popen(command, cwd=home, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    stages = home / "runs" / ".stages"
-    for _ in range(1200):
-        if list(stages.glob("train-*.partial/selected/checkpoint/*.index")):
-            break
-        time.sleep(0.05)
+    stages, seen = home / "runs" / ".stages", set()
+    while len(seen) < checkpoints and process.poll() is None:
+        seen |= set(stages.glob("train-*.partial/*/checkpoint/*.index"))
+        time.sleep(0.01)
+    time.sleep(random.random() / 5)
     os.kill(process.pid, how)
     errors = process.communicate(timeout=60)[1]
     return process.returncode, errors
 
 
-def _fitted(home: Path) -> dict:
-    (result,) = (home / "runs" / ".stages").glob("train-*/fitted.json")
-    return json.loads(result.read_text())
+def _ended(home: Path) -> dict[str, str]:
+    """What was chosen, and a hash of all weights of each of the three fits."""
+    from towers.backend import tf
+
+    (stage,) = (path for path in (home / "runs" / ".stages").glob("train-*") if path.suffix == "")
+    ended = json.loads((stage / "fitted.json").read_text())
+    for fit in ("selected", "for-ranker", "refitted"):
+        weights, digest = tf.train.load_checkpoint(str(stage / fit / "best" / "weights")), hashlib.sha256()
+        for name in sorted(weights.get_variable_to_shape_map()):
+            value = weights.get_tensor(name)
+            digest.update(name.encode() + (value if isinstance(value, bytes) else value.tobytes()))
+        ended[fit] = digest.hexdigest()
+    return ended
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_goes_on_and_ends_the_same(how: signal.Signals, tmp_path: Path):
-    from configs.load import builtin
-
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for home in (whole, broken):
-        home.mkdir()
-        (home / "demo.toml").write_text(builtin("demo").read_text())
+def test_stopped_at_random_moments_a_run_goes_on_and_ends_the_same(tmp_path: Path):
+    whole, broken = _home(tmp_path / "whole"), _home(tmp_path / "broken")
     twinspire("train", whole / "demo.toml", *settings(*QUICK), cwd=whole, check=True)
 
-    code, errors = _stop_in_training(broken, how)
-    if how == signal.SIGINT:
-        assert code == 130
-        assert "stopped; the same command goes on where this one left off" in errors
+    code, errors = _stop_in_training(broken, signal.SIGINT, 2)
+    assert code == 130
+    assert "stopped; the same command goes on where this one left off" in errors
+    after = [random.randint(1, 9) for _ in range(2)]
+    for checkpoints in after:
+        code, _ = _stop_in_training(broken, signal.SIGKILL, checkpoints)
+        assert code == -signal.SIGKILL
     assert not list((broken / "runs" / ".stages").glob("train-*/fitted.json"))
 
-    again = twinspire("train", broken / "demo.toml", *settings(*QUICK), cwd=broken, check=True)
-    assert "towers epoch  1" not in again.err
-    assert _fitted(broken) == _fitted(whole)
+    twinspire("train", broken / "demo.toml", *settings(*QUICK), cwd=broken, check=True)
+    assert _ended(broken) == _ended(whole), f"killed after {after} checkpoints"
+    assert not list(broken.glob("runs/.stages/train-*/*/log"))  # what the fits read is let go of

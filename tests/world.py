@@ -20,8 +20,9 @@ from pipelines.prepare import Prepared
 from pipelines.sequences import Sequences
 from pipelines.split import Cut, cut_log
 from pipelines.tables import Interactions
-from pipelines.trend import available_times, bucket_of, trend_of, trend_table
+from pipelines.trend import available_times, listed_times, trend_of, trend_table
 from towers.features import encode
+from towers.negatives import Sources
 from towers.retrieval import Log
 
 BLOCKS, ITEMS, QUERIES, TAKEN = 6, 150, 60, 18
@@ -41,7 +42,7 @@ _VALUES: dict[str, Any] = {
         "segment": "region",
     },
     "features": [
-        {"name": "item_id", "table": "items", "kind": "id", "dimension": 8},
+        {"name": "item_id", "column": "item", "table": "items", "kind": "id", "dimension": 8},
         {"name": "colour", "table": "items", "kind": "category", "dimension": 4},
         {"name": "genres", "table": "items", "kind": "multi_category", "dimension": 4},
         {"name": "words", "table": "items", "kind": "text", "dimension": 4, "length": 4},
@@ -149,10 +150,11 @@ def examples(data: Dataset, encoded: Encoded, cut: Cut) -> Examples:
 def training_log(data: Dataset, examples: Examples, cut: Cut) -> Log:
     """What the loss knows of the events before `cut`."""
     past = data.past(cut)
+    listed = listed_times(past, data.available)
     return Log(
         trend_table(data.trend, past, data.available),
-        bucket_of(data.trend, past, data.available),
-        examples.target_share(),
+        listed,
+        Sources.of(data.config.train.negatives, *examples.shares(listed)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -18,7 +19,8 @@ _SHORT = 64  # and times k
 class DotProduct:
     """A `Scorer` that `rank` sees through: its scores are dot products of vectors of requests and items.
 
-    queries: b requests in, their vectors out, float32 [b, d]; items: float32 [N, d].
+    queries: b requests in, their vectors out, float32 [b, d], or [b, m, d] where the largest of m dot products is the
+    score (`towers.maxsim`); items: float32 [N, d].
     """
 
     queries: Callable[[Requests], np.ndarray]
@@ -26,7 +28,10 @@ class DotProduct:
 
     def __call__(self, requests: Requests) -> np.ndarray:
         """Scores of all items, float32 [b, N]."""
-        return self.queries(requests) @ self.items.T
+        queries = self.queries(requests)
+        if queries.ndim == 2:
+            return queries @ self.items.T
+        return reduce(np.maximum, (queries[:, one] @ self.items.T for one in range(queries.shape[1])))
 
 
 class DotProductSearch:
@@ -53,15 +58,23 @@ class DotProductSearch:
         return bool(np.count_nonzero(eligible) >= max(_ENOUGH, _SHORT * k))
 
     def best(self, queries: np.ndarray, requests: Requests, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k best items of b requests with vectors [b, d]: int32 [b, k], and scores float32 [b, k]."""
+        """The k best items of b requests with vectors [b, d] or [b, m, d]: int32 [b, k], and scores float32 [b, k]."""
         from pipelines.evaluation.screening import contenders
 
-        row, place = contenders(self._screen, _finite("queries", queries), k, self._barred(requests))
-        scores = self._screen.exact(queries, row, place)
+        several = 1 if queries.ndim == 2 else queries.shape[1]
+        vectors, barred = queries.reshape(-1, queries.shape[-1]), self._barred(requests)
+        if several > 1:
+            barred = barred.take(np.repeat(np.arange(len(queries)), several))
+        row, place = contenders(self._screen, _finite("queries", vectors), k, barred)
+        scores = self._screen.exact(vectors, row, place)
+        if several > 1:
+            row, place, scores = _largest(row // several, place, scores)
         return top_k_of_pairs(row, self._rows[place], scores, len(queries), k)
 
     def places(self, queries: np.ndarray, requests: Requests, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `best`, with the requests' targets alone, at most one for each; the places of other items stay empty."""
+        """As `best`, but no more than the requests' targets, at most one for each, has to be in its place."""
+        if queries.ndim == 3:  # what several vectors have before a target cannot be counted one by one
+            return self.best(queries, requests, k)
         from pipelines.evaluation.screening import better
 
         queries, barred, row = _finite("queries", queries), self._barred(requests), requests.targets.rows
@@ -81,6 +94,15 @@ class DotProductSearch:
             return Ragged(np.zeros(len(requests) + 1, np.int64), np.zeros(0, np.int64))
         place = self._place[requests.history.values]
         return Ragged.from_rows(requests.history.rows[place >= 0], place[place >= 0], len(requests))
+
+
+def _largest(row: np.ndarray, place: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each pair of a row and a place once, with the largest of its scores, ascending by row; all [n]."""
+    order = np.lexsort((-scores, place, row))
+    row, place = row[order], place[order]
+    first = np.ones(len(row), bool)
+    first[1:] = (row[1:] != row[:-1]) | (place[1:] != place[:-1])
+    return row[first], place[first], scores[order][first]
 
 
 def _finite(what: str, vectors: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.schema import Config
+from pipelines.index.record import IndexTuning
 from pipelines.report.data import DataPart
-from pipelines.report.parts import Ranking, SearcherTuning, Training
+from pipelines.report.parts import Ranking, Training
 from pipelines.report.standings import Standings
 from pipelines.report.wording import number, percent
 from pipelines.verdicts import Verdict
@@ -124,7 +125,7 @@ def model_cautions(
     board: Standings | None,
     verdicts: Sequence[Verdict],
     training: Training | None,
-    tuning: SearcherTuning | None,
+    searcher: IndexTuning | None,
     ranking: Ranking | None,
 ) -> Iterator[Caution]:
     """Where the run itself looks doubtful."""
@@ -146,11 +147,17 @@ def model_cautions(
             "warning",
             f"The towers were still improving when train.max_epochs = {training.max_epochs} ended; raise it.",
         )
-    if tuning is not None and tuning.reached < tuning.target:
+    if searcher is not None and searcher.verdict == "missed":
         yield Caution(
             "warning",
-            f"The searcher reached recall {number(tuning.reached, 4)} against exact search, below the target "
-            f'{number(tuning.target, 4)}; exact search (index.searcher = "exact") loses nothing.',
+            f"The searcher reached recall {number(searcher.held_out.mean, 4)} against exact search, below the target "
+            f'{number(searcher.target, 4)}; exact search (index.searcher = "exact") loses nothing.',
+        )
+    if searcher is not None and searcher.verdict == "cannot tell":
+        yield Caution(
+            "note",
+            f"{searcher.held_out.n} query vectors are too few to tell whether the searcher reaches recall "
+            f"{number(searcher.target, 4)} against exact search.",
         )
     if ranking is not None and ranking.epoch == 0:
         yield Caution(

@@ -87,9 +87,10 @@ def data_part(folder: Path, dataset: Dataset | None) -> DataPart:
 def windows(dataset: Dataset) -> tuple[Window, ...]:
     """The four windows of the split; those that do not follow one another in time overlap."""
     cuts, clock = dataset.cuts, dataset.config.data.events.time is not None
-    edges = (Cut(0, int(dataset.log.time[0])), cuts.validation, cuts.ranker, cuts.test, cuts.end)
+    beginning = Cut(0, int(dataset.log.time[0]))
+    spans = (beginning, cuts.validation), (cuts.validation, cuts.ranker), cuts.for_ranker, (cuts.test, cuts.end)
     found = []
-    for (name, purpose), start, end in zip(_PURPOSES.items(), edges[:-1], edges[1:], strict=True):
+    for (name, purpose), (start, end) in zip(_PURPOSES.items(), spans, strict=True):
         time = cuts.between(dataset.log, start, end).time
         first, last = (int(time[0]), int(time[-1])) if not cuts.by_time else (start.moment, end.moment - 1)
         dates = (_date(first), _date(last)) if clock else None

@@ -13,6 +13,7 @@ from pipelines.report.plots.curves import curves_plot
 from pipelines.report.plots.funnel import ceilings_figure, funnel_figure
 from pipelines.report.plots.lifts import lifts_plot
 from pipelines.report.plots.scores import scores_plot
+from pipelines.report.plots.searcher import searcher_plot
 from pipelines.report.plots.slices import limits_of, slices_plot
 from pipelines.report.plots.standings import standings_figure
 from pipelines.report.summary import Summary
@@ -40,6 +41,8 @@ def _all(summary: Summary) -> Iterator[tuple[str, str]]:
             yield f"rolling {metric}", rolling_plot(summary.rolling, metric)
     if summary.training is not None:
         yield "curves", curves_plot(summary.training.curves, summary.training.best_epoch)
+    if summary.searcher is not None:
+        yield "searcher", searcher_plot(summary.searcher)
 
 
 def _evaluated(found: Evaluated) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from pipelines.diagnose.words import length
 from pipelines.evaluation.funnel import FATES
 from pipelines.evaluation.sliced import by_chance
 from pipelines.files import write_whole
+from pipelines.index.words import tuning_words
 from pipelines.look.template import environment
 from pipelines.report import wording
 from pipelines.report.decision import Word
@@ -59,6 +60,7 @@ def page(summary: Summary, diagnosis: Markup | None = None) -> str:
     templates = environment("pipelines.report")
     for name in ("metric_name", "verdict_value", "verdict_bounds", "verdict_floor"):
         templates.filters[name] = getattr(wording, name)
+    templates.filters["tuning_words"] = tuning_words
     templates.globals["setting"] = partial(_setting, summary)
     return templates.get_template("page.html").render(
         s=summary,

@@ -28,19 +28,6 @@ class Training:
 
 
 @dataclass(frozen=True)
-class SearcherTuning:
-    """Settings tried, in order, each with its recall against exact search; the last one is used."""
-
-    target: float
-    tried: tuple[dict[str, float], ...]
-
-    @property
-    def reached(self) -> float:
-        """Recall of the setting in use."""
-        return self.tried[-1]["recall"] if self.tried else float("nan")
-
-
-@dataclass(frozen=True)
 class Ranking:
     """What ranking and reranking are worth.
 
@@ -71,11 +58,6 @@ def training_part(config: Config, folder: Path) -> Training:
     found = curves(folder / "tensorboard")
     kept = {tag: curve for tag, curve in found.items() if tag.startswith(("towers/", "refit/"))}
     return Training(fitted["best_epoch"], fitted["best_recall"], fitted["epochs"], config.train.max_epochs, kept)
-
-
-def tuning_part(config: Config, folder: Path) -> SearcherTuning:
-    """Read the index stage's folder."""
-    return SearcherTuning(config.index.target_recall, tuple(_read(folder / "tuning.json")))
 
 
 def ranking_part(config: Config, folder: Path, ours: Mapping[str, Results]) -> Ranking:

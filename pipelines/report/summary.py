@@ -21,6 +21,7 @@ from pipelines.evaluation.leaderboard import load_leaderboard
 from pipelines.evaluation.metrics import exposure
 from pipelines.evaluation.results import Results, load_results
 from pipelines.evaluation.scoreboard import Scoreboard, scoreboard
+from pipelines.index.record import IndexTuning, load_index_tuning
 from pipelines.report.cautions import Caution, model_cautions, protocol_cautions
 from pipelines.report.data import DataPart, data_part
 from pipelines.report.decision import Decision, decide
@@ -31,12 +32,10 @@ from pipelines.report.experiment import Experiment, experiment
 from pipelines.report.parts import (
     Ranking,
     Replay,
-    SearcherTuning,
     Training,
     ranking_part,
     replay_part,
     training_part,
-    tuning_part,
 )
 from pipelines.report.regressions import of_gates, of_slices, small, too_few
 from pipelines.report.standings import OURS, Standings, standings
@@ -77,7 +76,7 @@ class Summary:
     verdicts: tuple[Verdict, ...]
     exact: dict[str, float]  # exact search by the towers, by metric
     training: Training | None
-    tuning: SearcherTuning | None
+    searcher: IndexTuning | None
     ranking: Ranking | None
     replay: Replay | None
     evaluated: Evaluated | None
@@ -115,7 +114,7 @@ def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
 
     data = data_part(there["prepare"], dataset) if "prepare" in there else None
     training = training_part(config, there["train"]) if "train" in there else None
-    tuning = tuning_part(config, there["index"]) if "index" in there else None
+    searcher = load_index_tuning(there["index"]) if "index" in there else None
     ranking = ranking_part(config, there["rank"], ours) if "rank" in there else None
     replay = replay_part(there["export"]) if "export" in there else None
     verdicts += replay.verdicts if replay is not None else ()
@@ -138,7 +137,7 @@ def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
         ranking,
     )
     cautions = [Caution("warning", problem)] if problem else []
-    cautions += [*protocol_cautions(config, data), *model_cautions(board, verdicts, training, tuning, ranking)]
+    cautions += [*protocol_cautions(config, data), *model_cautions(board, verdicts, training, searcher, ranking)]
     return Summary(
         name=config.name,
         run=run,
@@ -154,7 +153,7 @@ def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
         verdicts=verdicts,
         exact=_exact(config, gate),
         training=training,
-        tuning=tuning,
+        searcher=searcher,
         ranking=ranking,
         replay=replay,
         evaluated=found,

@@ -9,36 +9,25 @@ import numpy as np
 from configs.schema import Config
 from pipelines.evaluation.bootstrap import Interval, intervals
 from pipelines.rolling.replay import Measured, Variant
-from pipelines.rolling.results import ByStep, Curve, Difference, Replay, Span
-from pipelines.rolling.steps import step_length
+from pipelines.rolling.results import UNITS, ByStep, Curve, Difference, Replay, Span, unit_of
+from pipelines.rolling.steps import periods, step_length
 from pipelines.rolling.variants import TOWERS
-
-_UNITS = (("week", 7 * 86_400, 7 * 86_400), ("day", 86_400, 6 * 3_600), ("hour", 3_600, 0))
-"""Name and length of what time is counted in, and the shortest step that it is for, in seconds."""
 
 
 def judge(config: Config, measured: Measured, chosen: str) -> Replay:
     """Everything that the replay found; `chosen`: the popularity that the towers are held against."""
-    first, last = measured.steps[0][0].start.moment, measured.steps[-1][0].end.moment
-    length, clock = step_length(config, last - first), config.data.events.time is not None
-    unit, size = next((name, size) for name, size, least in _UNITS if length >= least) if clock else ("step", length)
-    spans = tuple(
-        Span(
-            number=step.number,
-            start=step.start.moment,
-            end=step.end.moment,
-            age=(step.start.moment - first) / size,
-            requests=len(asked.requests),
-            came_since=asked.came_since,
-            without_past=asked.without_past,
-        )
-        for step, asked in measured.steps
-    )
-    age = np.array([span.age for span in spans])[measured.step]
+    steps, clock = measured.steps, config.data.events.time is not None
+    first, last = steps[0].start.moment, steps[-1].end.moment
+    length, period_of_step = step_length(config, last - first), periods(config, steps)
+    unit = unit_of(length if config.rolling.by == "step" else UNITS["week"]) if clock else "step"
+    size = UNITS[unit] if clock else length
+    period = period_of_step[measured.step]
+    spans = tuple(_spans(measured, period_of_step, np.bincount(period, minlength=period_of_step[-1] + 1), size))
+    age = np.array([span.age for span in spans])[period]
     pairs = list(_pairs(measured, chosen))
     apart = [measured.values[ours] - measured.values[base] for ours, base in pairs]
-    means = _means(measured, [*measured.values.values(), *apart], config.seed)
-    slopes = _slopes(measured, apart, age, config.seed)
+    means = _means(measured, period, len(spans), [*measured.values.values(), *apart], config.seed)
+    slopes = _slopes(measured, period, apart, age, config.seed)
     return Replay(
         metrics=measured.metrics,
         chosen=chosen,
@@ -52,12 +41,37 @@ def judge(config: Config, measured: Measured, chosen: str) -> Replay:
         differences=tuple(
             Difference(*ours, *base, *next(means), slope) for (ours, base), slope in zip(pairs, slopes, strict=True)
         ),
+        by=config.rolling.by,
+        each_event=config.rolling.each_event,
+        min_queries=config.gate.floors.min_users,
     )
+
+
+def _spans(measured: Measured, period_of_step: np.ndarray, requests: np.ndarray, size: int) -> Iterator[Span]:
+    """The periods, of which each holds some consecutive steps; a query counts once in each."""
+    beginning = measured.steps[0].start.moment
+    for number, asked in enumerate(requests):
+        inside = np.flatnonzero(period_of_step == number)
+        start = measured.steps[inside[0]].start.moment
+        came_since, without_past = (
+            len(np.unique(np.concatenate([queries[step] for step in inside])))
+            for queries in (measured.came_since, measured.without_past)
+        )
+        yield Span(
+            number=number,
+            start=start,
+            end=measured.steps[inside[-1]].end.moment,
+            age=(start - beginning) / size,
+            requests=int(asked),
+            came_since=came_since,
+            without_past=without_past,
+        )
 
 
 def _pairs(measured: Measured, chosen: str) -> Iterator[tuple[Variant, Variant]]:
     """Within a contender: each variant against those with one part less, and the most refreshed against nothing.
-    Between towers and the chosen popularity: nothing refreshed, and everything but the towers."""
+    Between towers and the chosen popularity: nothing refreshed, and everything but the towers; that also between
+    towers and the other popularities."""
     variants = list(measured.values)
     fullest = {name: max((r for n, r in variants if n == name and TOWERS not in r), key=len) for name, _ in variants}
     for name, more in variants:
@@ -67,19 +81,23 @@ def _pairs(measured: Measured, chosen: str) -> Iterator[tuple[Variant, Variant]]
                 yield (name, more), (name, less)
     ours = variants[0][0]
     yield (ours, ()), (chosen, ())
-    yield (ours, fullest[ours]), (chosen, fullest[chosen])
+    for base in dict.fromkeys((chosen, *fullest)):
+        if base != ours:
+            yield (ours, fullest[ours]), (base, fullest[base])
 
 
 def _means(
-    measured: Measured, rows: list[np.ndarray], seed: int
+    measured: Measured, period: np.ndarray, count: int, rows: list[np.ndarray], seed: int
 ) -> Iterator[tuple[dict[str, Interval], dict[str, ByStep]]]:
-    """Of each of `rows` [metrics, R], by metric: the mean over all requests, and in each step."""
-    values = np.concatenate(rows)
-    overall, steps = intervals(values, seed=seed, cluster=measured.query), []
-    for number in range(len(measured.steps)):
-        part = values[:, measured.step == number]
-        steps.append(intervals(part, seed=seed) if part.shape[1] else [None] * len(values))
-    by_step = list(zip(*steps, strict=True))
+    """Of each of `rows` [metrics, R], by metric: the mean over all requests, and in each of `count` periods."""
+    values, query = np.concatenate(rows), measured.query
+    overall, parts = intervals(values, seed=seed, cluster=query), []
+    for number in range(count):
+        inside = period == number
+        part = values[:, inside]
+        asked = bool(part.shape[1])
+        parts.append(intervals(part, seed=seed, cluster=query[inside]) if asked else [None] * len(values))
+    by_step = list(zip(*parts, strict=True))
     for start in range(0, len(values), len(measured.metrics)):
         places = dict(zip(measured.metrics, range(start, len(values)), strict=False))
         yield (
@@ -88,13 +106,15 @@ def _means(
         )
 
 
-def _slopes(measured: Measured, rows: list[np.ndarray], age: np.ndarray, seed: int) -> list[dict[str, Interval] | None]:
-    """Of each of `rows` [metrics, R], by metric: its least-squares slope on `age` [R] after the first step.
+def _slopes(
+    measured: Measured, period: np.ndarray, rows: list[np.ndarray], age: np.ndarray, seed: int
+) -> list[dict[str, Interval] | None]:
+    """Of each of `rows` [metrics, R], by metric: its least-squares slope on `age` [R] after the first period.
 
     The first is left out: nothing is stale yet, and what is lost at once would pass for a slope. Intervals are those
     of the mean of the slope's influence values, to first order the slope's own (Efron and Tibshirani, 1993, ch. 21).
     """
-    later = measured.step > 0
+    later = period > 0
     if len(np.unique(age[later])) < 2:
         return [None] * len(rows)
     x = age[later] - age[later].mean()

@@ -23,15 +23,15 @@ _STYLES: dict[Refreshed, tuple[str, str, str]] = {
     (HISTORIES, INDEX, TOWERS): (ACCENT, "-", "o"),
 }
 _OTHERS = ((ACCENT, "-", "o"), (INK, "--", "s"), (UNSURE, ":", "^"), (BAD, "-.", "D"))
-_SPREAD = 0.09  # of a step, between the whiskers of two curves
+_SPREAD = 0.09  # of a span, between the whiskers of two curves
 
 
 def rolling_plot(replay: Replay, metric: str) -> str:
     """Inline SVG, with 95 % intervals, by step: `metric` (one of `replay.metrics`) of the towers' and the chosen
-    popularity's variants, and what refreshing everything adds to each contender, paired."""
+    popularity's variants, and paired, what refreshing everything adds to each contender and how those two compare."""
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(WIDTH, 3 * _PANEL), layout="constrained")
-        upper, middle, lower = figure.subplots(3, 1, sharex=True)
+        figure = Figure(figsize=(WIDTH, 4 * _PANEL), layout="constrained")
+        upper, middle, lower, last = figure.subplots(4, 1, sharex=True)
         middle.sharey(upper)
         for axes, name in ((upper, replay.contenders[0]), (middle, replay.chosen)):
             curves = replay.of(name)
@@ -39,13 +39,17 @@ def rolling_plot(replay: Replay, metric: str) -> str:
                 style = _STYLES[curve.refreshed]
                 _draw(axes, replay, curve.by_step[metric], style, describe(curve.refreshed), place, len(curves))
             _dress(axes, f"{short(name)}: {metric_words(metric)}", "refreshed")
-        lower.axhline(0, color=FAINT, linewidth=0.8)
+        for axes in (lower, last):
+            axes.axhline(0, color=FAINT, linewidth=0.8)
         names = replay.contenders
         for place, name in enumerate(names):
             points, style = replay.staleness(name).by_step[metric], _OTHERS[place % len(_OTHERS)]
             _draw(lower, replay, points, style, short(name), place, len(names))
         _dress(lower, f"what refreshing all but the towers adds: {metric_words(metric)}", None)
-        lower.set_xlabel(f"{replay.unit}s since the test cut, at the start of the step")
+        apart = replay.against
+        _draw(last, replay, apart.by_step[metric], _OTHERS[0], "towers less popularity", 0, 1)
+        _dress(last, f"towers less {short(replay.chosen)}, both refreshed: {metric_words(metric)}", None)
+        last.set_xlabel(f"{replay.unit}s since the test cut, at the start of the {replay.by}")
         return svg(figure, f"rolling-{metric.replace('@', '-')}")
 
 
@@ -54,8 +58,9 @@ def _draw(
 ) -> None:
     """A curve with whiskers, a little aside so that those of others stay visible; a gap where nothing was asked."""
     colour, line, marker = style
-    aside = _SPREAD * replay.step * (place - (places - 1) / 2)
-    age = np.array([span.age for span in replay.spans]) + aside
+    starts = np.array([span.age for span in replay.spans])
+    apart = np.median(np.diff(starts)) if len(starts) > 1 else replay.step
+    age = starts + _SPREAD * apart * (place - (places - 1) / 2)
     mean, low, high = (
         np.array([np.nan if point is None else getattr(point, part) for point in points])
         for part in ("mean", "low", "high")

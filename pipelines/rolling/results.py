@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter
 
@@ -12,14 +13,24 @@ from pipelines.files import write_whole
 from pipelines.rolling.variants import Refreshed
 
 FILE = "rolling.json"
+UNITS = {"week": 7 * 86_400, "day": 86_400, "hour": 3_600}
+"""What time is counted in, in seconds."""
+_LEAST = {"week": 7 * 86_400, "day": 6 * 3_600, "hour": 0}
+"""And the shortest length that each is for."""
 ByStep = tuple[Interval | None, ...]
-"""One interval for each step, None where nothing was asked."""
+"""One interval for each span, None where nothing was asked."""
+
+
+def unit_of(seconds: float) -> str:
+    """What to count a length in."""
+    return next(unit for unit, least in _LEAST.items() if seconds >= least)
 
 
 @dataclass(frozen=True)
 class Span:
-    """One step: [start, end) on the events' time axis, its `age`, which is how long after the test cut it starts (in
-    units of the replay), and how many requests it holds; the other counts are as in `Asked`."""
+    """One step, or the steps of a month: [start, end) on the events' time axis, its `age`, which is how long after the
+    test cut it starts (in units of the replay), and how many requests it holds; the other counts are of queries, as in
+    `StepRequests`."""
 
     number: int
     start: int
@@ -32,7 +43,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Curve:
-    """One variant of a contender: each metric over all requests of the replay, and by step."""
+    """One variant of a contender: each metric over all requests of the replay, and by span."""
 
     contender: str
     refreshed: Refreshed
@@ -45,7 +56,7 @@ class Difference:
     """A variant less another, paired: what refreshing more buys, or how two contenders compare.
 
     overall, by_step: as in `Curve`. per_unit: by how much the difference grows with each unit of `Replay.unit` that
-    passes (least squares over the steps after the first); None where fewer than two of them asked anything.
+    passes (least squares over the spans after the first); None where fewer than two of them asked anything.
     """
 
     contender: str
@@ -69,11 +80,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Replay:
-    """All of it. metrics: the candidates' and the list's, as "name@k"; chosen: the popularity chosen on validation.
+    """All of it. metrics: the candidates' and the list's, as "name@k"; chosen: the popularity that the towers are held
+    against, by default the one that was chosen on validation.
 
     unit: "week", "day", "hour" or, without a clock, "step": what ages and slopes are counted in; step: the length of
     one in it; clock: whether times are unix seconds; retrain_every: steps between two fits, 0 for none.
-    queries: distinct queries among all requests; intervals are at 95 %, with queries resampled.
+    queries: distinct queries among all requests; intervals are at 95 %, with queries resampled. by: what a span is, a
+    step or a month; each_event: whether each event is asked for; min_queries: a span with fewer is too few to tell.
     """
 
     metrics: tuple[str, str]
@@ -86,6 +99,9 @@ class Replay:
     spans: tuple[Span, ...]
     curves: tuple[Curve, ...]
     differences: tuple[Difference, ...]
+    by: Literal["step", "month"] = "step"
+    each_event: bool = False
+    min_queries: int = 0
 
     @property
     def requests(self) -> int:
@@ -100,6 +116,13 @@ class Replay:
     def contenders(self) -> tuple[str, ...]:
         """Names in order: the towers, the chosen popularity, other popularities."""
         return tuple(dict.fromkeys(curve.contender for curve in self.curves))
+
+    @property
+    def against(self) -> Difference:
+        """The towers less the chosen popularity, everything but the towers refreshed on both sides."""
+        return next(
+            one for one in self.differences if one.base_contender == self.chosen and one.between and one.refreshed
+        )
 
     def staleness(self, contender: str) -> Difference:
         """Everything but the towers refreshed, less nothing refreshed."""

@@ -7,32 +7,28 @@ import shutil
 from pathlib import Path
 
 from configs.schema import Config
-from pipelines.baselines.base import Baseline
-from pipelines.baselines.stage import chosen_popularity, popularities
 from pipelines.dataset import Dataset, load_dataset
-from pipelines.evaluation.results import load_results
 from pipelines.progress import Progress
 from pipelines.rolling.contenders import Contender, popularity, retrained_towers, towers
 from pipelines.rolling.judge import judge
 from pipelines.rolling.replay import Measured, answer
 from pipelines.rolling.results import Replay, save_rolling
-from pipelines.rolling.steps import steps_of
+from pipelines.rolling.rivals import rivals
+from pipelines.rolling.steps import check_data, steps_of
 from pipelines.rolling.variants import describe
 from pipelines.rolling.words import headline
 from pipelines.stage import Inputs
 from pipelines.train import REFITTED, load_towers
 from towers.backend import tf
 
-_RIVALS = 3  # popularities besides the towers
-
 
 def rolling(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write `rolling.json` (see `results.Replay`) and a curve of each variant for TensorBoard."""
+    """Write `rolling.json` (see `results.Replay`) and a curve of each variant for TensorBoard. Raises: ConfigError."""
     dataset = load_dataset(config, inputs["prepare"])
-    steps = steps_of(dataset)
-    rivals = _rivals(dataset, inputs["baselines"])
-    contenders = [*_towers(dataset, inputs["train"], out, progress), *(popularity(dataset, one) for one in rivals)]
-    found = judge(config, Measured(dataset, answer(dataset, steps, contenders, progress)), rivals[0].name)
+    check_data(dataset)
+    against = rivals(dataset, inputs["baselines"])
+    contenders = [*_towers(dataset, inputs["train"], out, progress), *(popularity(dataset, one) for one in against)]
+    found = judge(config, Measured(dataset, answer(dataset, steps_of(dataset), contenders, progress)), against[0].name)
     save_rolling(found, out)
     _write_board(found, out / "tensorboard")
     shutil.rmtree(out / "retrained", ignore_errors=True)
@@ -46,15 +42,6 @@ def _towers(dataset: Dataset, folder: Path, out: Path, progress: Progress) -> li
         own = load_towers(dataset, folder, REFITTED, dataset.cuts.test)  # others, as fitting changes weights in place
         found.append(retrained_towers(dataset, own, every, out / "retrained", progress))
     return found
-
-
-def _rivals(dataset: Dataset, folder: Path) -> list[Baseline]:
-    """The popularity chosen on validation, and then those that are strongest on the test requests."""
-    chosen, metric = chosen_popularity(dataset, folder), f"recall@{dataset.config.gate.k}"
-    results = load_results(folder / "results.npz")
-    others = [one for one in popularities(dataset) if one.name != chosen.name]
-    others.sort(key=lambda one: -results[one.name].mean(metric))
-    return [chosen, *others[: _RIVALS - 1]]
 
 
 def _write_board(found: Replay, folder: Path) -> None:

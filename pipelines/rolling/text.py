@@ -7,20 +7,28 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.evaluation.bootstrap import Interval
+from pipelines.evaluation.compared import Status, status_of
 from pipelines.look.numbers import NONE, number, signed
 from pipelines.look.terminal import WIDTH, clean
 from pipelines.look.terminal import table as blank_table
-from pipelines.rolling.results import Replay
-from pipelines.rolling.variants import describe
-from pipelines.rolling.words import metric_words, moment_words, sentences, step_words
+from pipelines.rolling.results import Difference, Replay
+from pipelines.rolling.variants import Refreshed, describe
+from pipelines.rolling.words import metric_words, moment_words, month_words, sentences, spans_words
 
 _NAME, _SHORT = 36, 16  # longest names that are shown in full
+_STATES: dict[Status, tuple[str, str]] = {
+    "better": ("above", "green"),
+    "worse": ("below", "red"),
+    "level": ("neither", "yellow"),
+    "too few to tell": ("too few to tell", "dim"),
+}
 
 
 def print_rolling(replay: Replay, console: Console) -> None:
     """Print every variant, the steps, and what it comes to, at most 100 columns wide."""
     width = min(console.width, WIDTH)
-    for part in (_title(replay), variants_table(replay), steps_table(replay), _legend(replay)):
+    by_span = steps_table if replay.by == "step" else months_table
+    for part in (_title(replay), variants_table(replay), by_span(replay), _legend(replay)):
         console.print(part, width=width)
         console.print()
     for sentence in sentences(replay):
@@ -66,6 +74,35 @@ def steps_table(replay: Replay) -> Table:
     return table
 
 
+def months_table(replay: Replay) -> Table:
+    """One line a month: the towers against the chosen popularity, both with all but the towers refreshed."""
+    main, *_ = replay.metrics
+    table = blank_table("Month")
+    shown, apart = (replay.contenders[0], replay.chosen), replay.against
+    names = (_name(name, _SHORT) for name in shown)
+    for heading in (Text("requests"), Text("queries"), *names, Text("difference"), Text("95%")):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    levels = [next(one for one in replay.of(name) if one.refreshed == fresh) for name, fresh in _compared(apart)]
+    for span in replay.spans:
+        gain, points = apart.by_step[main][span.number], [one.by_step[main][span.number] for one in levels]
+        if gain is None:
+            table.add_row(month_words(span), f"{span.requests:,}", *[NONE] * 5)
+            continue
+        state, style = _STATES[status_of(gain, replay.min_queries)]
+        cells = [number(None if point is None else point.mean) for point in points]
+        interval = f"{signed(gain.low)} {signed(gain.high)}"
+        verdict = Text(state, style=style)
+        table.add_row(
+            month_words(span), f"{span.requests:,}", f"{gain.n:,}", *cells, signed(gain.mean), interval, verdict
+        )
+    return table
+
+
+def _compared(apart: Difference) -> tuple[tuple[str, Refreshed], ...]:
+    return (apart.contender, apart.refreshed), (apart.base_contender, apart.base_refreshed)
+
+
 def _marked(gain: Interval | None) -> Text:
     """A paired difference, and whether it is surely one."""
     if gain is None:
@@ -76,20 +113,32 @@ def _marked(gain: Interval | None) -> Text:
 
 def _title(replay: Replay) -> Text:
     return Text(
-        f"Rolling replay of the test window: {len(replay.spans)} steps of {step_words(replay)}, {replay.requests:,} "
-        f"requests of {replay.queries:,} queries",
+        f"Rolling replay of the test window: {spans_words(replay)}, {replay.requests:,} requests of "
+        f"{replay.queries:,} queries",
         style="bold",
     )
 
 
 def _legend(replay: Replay) -> Text:
-    return Text(
-        f"First, last: in the first and last step. Steps: {metric_words(replay.metrics[0])} with nothing refreshed, "
-        "and what refreshing all but the towers adds: surely above (+), surely below (-) or neither (=) at 95%. A "
-        "query with a past asks once in each step that it is active in; new: of those, came after the test cut; no "
-        "past: came within the step, not asked.",
-        style="dim",
+    main = metric_words(replay.metrics[0])
+    asked = (
+        "Each event of a query with a past is asked for, with the history up to it"
+        if replay.each_event
+        else "A query with a past asks once in each step that it is active in"
     )
+    if replay.by == "month":
+        text = (
+            f"First, last: in the first and last month. Months: {main} with all but the towers refreshed, and the "
+            f"paired difference: surely above, surely below or neither at 95%; of fewer than {replay.min_queries} "
+            f"queries, too few to tell. {asked}."
+        )
+    else:
+        text = (
+            f"First, last: in the first and last step. Steps: {main} with nothing refreshed, and what refreshing all "
+            f"but the towers adds: surely above (+), surely below (-) or neither (=) at 95%. {asked}; new: of those "
+            "queries, came after the test cut; no past: came within the step."
+        )
+    return Text(text, style="dim")
 
 
 def _name(name: str, width: int, style: str = "") -> Text:

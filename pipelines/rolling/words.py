@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from pipelines.evaluation.bootstrap import Interval
+from pipelines.evaluation.compared import Status, status_of
 from pipelines.look.numbers import change, number
-from pipelines.rolling.results import Difference, Replay, Span
+from pipelines.rolling.results import UNITS, Difference, Replay, Span, unit_of
 from pipelines.rolling.variants import COUNTS, INDEX, TOWERS, describe
 
+_STATUSES: dict[Status, str] = {
+    "better": "surely above",
+    "level": "neither",
+    "worse": "surely below",
+    "too few to tell": "too few to tell",
+}
 _PARTS = {INDEX: "the index", COUNTS: "its counts", TOWERS: "the towers"}
 
 
@@ -23,7 +31,8 @@ def sentences(replay: Replay) -> list[str]:
         found.append(_stale(replay, stale))
         if name in (replay.contenders[0], replay.chosen):
             found += [_bought(replay, one) for one in own if one is not stale]
-    return found + [_compared(replay, one) for one in replay.differences if one.between]
+    found += [_compared(replay, one) for one in replay.differences if one.between]
+    return [*found, _by_month(replay)] if replay.by == "month" else found
 
 
 def headline(replay: Replay) -> str:
@@ -35,7 +44,21 @@ def step_words(replay: Replay) -> str:
     """The length of a step: 1.2 days, 6 hours, 720 order numbers."""
     if not replay.clock:
         return _counted(replay.spans[0].end - replay.spans[0].start, "order number")
-    return _counted(replay.step, replay.unit)
+    seconds = replay.step * UNITS[replay.unit]
+    unit = unit_of(seconds)
+    return _counted(seconds / UNITS[unit], unit)
+
+
+def spans_words(replay: Replay) -> str:
+    """What the replay is looked at in: 10 steps of 1 day; 26 months in steps of 1 day."""
+    if replay.by == "step":
+        return f"{len(replay.spans)} steps of {step_words(replay)}"
+    return f"{_counted(len(replay.spans), 'month')} in steps of {step_words(replay)}"
+
+
+def month_words(span: Span) -> str:
+    """The month that a span lies in."""
+    return datetime.fromtimestamp(span.start, timezone.utc).strftime("%Y-%m")
 
 
 def moment_words(replay: Replay, moment: int) -> str:
@@ -91,6 +114,24 @@ def _compared(replay: Replay, difference: Difference) -> str:
     state = "everything but the towers" if difference.refreshed else "nothing"
     subject = f"{difference.contender} against {difference.base_contender}, {state} refreshed on both sides,"
     return f"{subject} {_outcome(difference.overall, 'gains', 'loses')}"
+
+
+def _by_month(replay: Replay) -> str:
+    """How the towers do against the chosen popularity from month to month."""
+    main, *_ = replay.metrics
+    points = [point for point in replay.against.by_step[main] if point is not None]
+    counts = Counter(status_of(point, replay.min_queries) for point in points)
+    said = ", ".join(f"{words} in {counts[status]}" for status, words in _STATUSES.items() if counts[status])
+    text = f"towers against {replay.chosen} by month, everything but the towers refreshed, {metric_words(main)}: {said}"
+    told = [
+        (point, span)
+        for point, span in zip(replay.against.by_step[main], replay.spans, strict=True)
+        if point is not None and status_of(point, replay.min_queries) != "too few to tell"
+    ]
+    if not told:
+        return text
+    worst, span = min(told, key=lambda one: one[0].mean)
+    return f"{text}; least in {month_words(span)}, {change(worst)}"
 
 
 def _outcome(found: Mapping[str, Interval], up: str, down: str) -> str:

@@ -1,4 +1,4 @@
-"""Where tables come from: the simulated world, MovieLens files, or anyone's Parquet and CSV."""
+"""Where tables come from: the simulated world, MovieLens files, published sequences, or anyone's Parquet and CSV."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema import Config
-from pipelines.sources import files, movielens, simulated
+from pipelines.sources import files, movielens, sequences, simulated
 from pipelines.sources.base import RawTables
 
 __all__ = ["RawTables", "fingerprint", "read"]
@@ -16,6 +16,7 @@ _SOURCES = {
     "simulated": simulated,
     "movielens-1m": movielens,
     "movielens-100k": movielens,
+    "sequences": sequences,
     "tables": files,
 }
 

@@ -49,16 +49,21 @@ def knobs(config: Config) -> tuple[Knob, ...]:
 
 
 def default_space(config: Config) -> dict[str, Range | tuple[Any, ...]]:
-    """Width, regularisation, sharpness, memory, and the pace of learning, each around the config's own value."""
+    """Width, regularisation, sharpness, memory, what is asked for, and the pace of learning, each around the config's
+    own value."""
     towers, train = config.towers, config.train
     half = max(towers.embedding_dim // 2, 1)
     fits = towers.history.encoder != "transformer" or half % towers.history.heads == 0
-    return {
+    asked: dict[str, Range | tuple[Any, ...]] = (
+        {} if train.horizon else {"train.target": ("future", "next")}
+    )  # the next item has no horizon
+    return asked | {
         "towers.embedding_dim": (*((half,) if fits else ()), towers.embedding_dim * 2),
         "towers.dropout": Range(low=0.0, high=max(0.4, towers.dropout)),
         "towers.temperature": Range(low=towers.temperature / 3, high=towers.temperature * 3, log=True),
         "towers.history.length": (max(towers.history.length // 2, 1), towers.history.length * 2),
         "train.learning_rate": Range(low=train.learning_rate / 4, high=train.learning_rate * 4, log=True),
+        "train.average": (0.0, 0.99),
         "train.batch": (max(train.batch // 2, 1), train.batch * 2),
     }
 

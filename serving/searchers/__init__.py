@@ -7,22 +7,26 @@ an exported graph, and from a saved file alike.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from serving.searchers.base import Searcher
 from serving.searchers.exact import Exact
+from serving.searchers.ivf import Ivf
 from serving.searchers.scann import Scann
+from serving.searchers.several import search
 
-_KINDS: dict[str, type[Exact] | type[Scann]] = {"exact": Exact, "scann": Scann}
+_KINDS: dict[str, type[Searcher]] = {"exact": Exact, "scann": Scann, "ivf": Ivf}
 EXACT_BELOW = 20_000  # ScaNN's own guidance: below this, brute force is as fast
 
 
-def build_searcher(name: str, vectors: np.ndarray) -> Searcher:
-    """Build a searcher over `vectors` [N, D] float32; name is "exact", "scann" or "auto"."""
+def build_searcher(name: str, vectors: np.ndarray, layout: Any = None) -> Searcher:
+    """Build a searcher over `vectors` [N, D] float32; name is "exact", "scann", "ivf" or "auto", layout one of the
+    kind's own."""
     if name == "auto":
         name = "exact" if len(vectors) < EXACT_BELOW else "scann"
-    return _KINDS[name].build(vectors)
+    return _KINDS[name].build(vectors, layout)
 
 
 def load_searcher(path: Path) -> Searcher:
@@ -32,4 +36,4 @@ def load_searcher(path: Path) -> Searcher:
     return _KINDS[str(parts.pop("kind"))].restore(parts)
 
 
-__all__ = ["Exact", "Scann", "Searcher", "build_searcher", "load_searcher"]
+__all__ = ["Exact", "Ivf", "Scann", "Searcher", "build_searcher", "load_searcher", "search"]

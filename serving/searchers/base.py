@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,10 +15,16 @@ NOTHING = -1  # row of a place that holds no item
 
 
 class Searcher(Protocol):
-    """Maximum inner product search over N vectors of D dimensions."""
+    """Maximum inner product search over N vectors of D dimensions.
+
+    Two things trade time for recall, and `pipelines.index` measures both: the layout, fixed when a searcher is built,
+    and the effort of each search, which may be set at any time before export. Exact search has neither.
+    """
 
     kind: str
     size: int
+    layout: Any  # dataclass of numbers, or None
+    effort: Any  # dataclass of numbers, or None
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Best `k` (scalar int32) of queries [B, D]: scores [B, k] best first, and rows [B, k] int32.
@@ -25,13 +32,35 @@ class Searcher(Protocol):
         Where fewer than k items are found, rows end in `NOTHING` and scores in -inf; an item is found once.
         """
 
+    def efforts(self, k: int) -> Sequence[Sequence[Any]]:
+        """Ladders of efforts worth trying for k items: along each, time and recall rise."""
+
+    def layouts(self) -> Sequence[Any]:
+        """Other layouts worth trying, the most promising first: each changes one number of this one's."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that a search reads from: the size in memory and, nearly, on disk."""
+
     def save(self, path: Path) -> None:
         """Write everything that a search needs to one .npz file."""
 
     @classmethod
-    def build(cls, vectors: np.ndarray) -> Searcher:
-        """Build over `vectors` [N, D] float32."""
+    def build(cls, vectors: np.ndarray, layout: Any = None) -> Searcher:
+        """Build over `vectors` [N, D] float32, in the kind's own layout for that size unless one is given."""
 
     @classmethod
     def restore(cls, parts: Mapping[str, np.ndarray]) -> Searcher:
         """Rebuild from the arrays that `save` wrote."""
+
+
+def pad(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scores and rows [B, n <= k] as [B, k], ending in places without an item."""
+    missing = [[0, 0], [0, k - tf.shape(scores)[1]]]
+    return tf.pad(scores, missing, constant_values=-np.inf), tf.pad(rows, missing, constant_values=NOTHING)
+
+
+def doubled(least: tf.Tensor, start: int) -> tf.Tensor:
+    """The first of start, 2 start, 4 start, ... that is at least `least`: few steps, so that batches rarely differ."""
+    times = tf.math.ceil(tf.math.log(tf.maximum(tf.cast(least, tf.float32) / start, 1.0)) / math.log(2.0))
+    return start * tf.bitwise.left_shift(1, tf.cast(times, tf.int32))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from serving.searchers.base import NOTHING
+from serving.searchers.base import pad
 from towers.backend import tf
 
 
@@ -15,6 +15,7 @@ class Exact(tf.Module):
     """Scores every item."""
 
     kind = "exact"
+    layout = effort = None
 
     def __init__(self, vectors: np.ndarray) -> None:
         super().__init__()
@@ -22,7 +23,7 @@ class Exact(tf.Module):
         self.vectors = tf.Variable(np.asarray(vectors, np.float32), trainable=False)
 
     @classmethod
-    def build(cls, vectors: np.ndarray) -> Exact:
+    def build(cls, vectors: np.ndarray, layout: None = None) -> Exact:
         """Build over `vectors` [N, D]."""
         return cls(vectors)
 
@@ -35,11 +36,21 @@ class Exact(tf.Module):
         """Write the vectors."""
         np.savez(path, kind=self.kind, vectors=self.vectors.numpy())
 
+    def efforts(self, k: int) -> Sequence[Sequence[None]]:
+        """None: every search is exact."""
+        return ()
+
+    def layouts(self) -> Sequence[None]:
+        """None: there is but one."""
+        return ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the vectors."""
+        return 4 * self.size * self.vectors.shape[1]
+
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`; equal scores are ordered by row."""
-        scores, rows = tf.math.top_k(tf.matmul(queries, self.vectors, transpose_b=True), tf.minimum(k, self.size))
-        missing = [[0, 0], [0, k - tf.minimum(k, self.size)]]
-        return (
-            tf.pad(scores, missing, constant_values=-np.inf),
-            tf.pad(rows, missing, constant_values=NOTHING),
-        )
+        scores = tf.matmul(queries, self.vectors, transpose_b=True)
+        scores, rows = tf.math.top_k(scores, tf.minimum(k, self.size))
+        return pad(scores, rows, k)

@@ -6,17 +6,22 @@ Uses `scann_ops` directly: the layer of TensorFlow Recommenders reorders nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scann.scann_ops.py import scann_ops
 
-from serving.searchers.base import NOTHING
+from serving.searchers.base import NOTHING, doubled, pad
 from towers.backend import tf
 
 _TREE_FROM = 100_000  # items; below, hashing every item is as fast (ScaNN's guidance)
 _HASH_FROM = 100  # items; codebooks cannot be learned on fewer
+_SLACK = 4  # items in the leaves searched, at least, for each one asked for
+_SAMPLE = 250_000  # items that the tree is learned on
+_REORDER = (2, 4, 8, 16, 32)  # items scored exactly, for each one asked for
+_SHARES = (0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)  # of the leaves
 _TENSORS = {
     "scann_config": tf.string,
     "serialized_partitioner": tf.string,
@@ -30,75 +35,121 @@ _TENSORS = {
 }
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Leaves of the tree, 0 for none; dimensions that share one 4-bit code, 0 for no codes (brute force); and above
+    which score, as a share of the largest, an error along the vector counts for more (anisotropic threshold)."""
+
+    leaves: int
+    dims: int
+    threshold: float
+
+    @classmethod
+    def of(cls, size: int) -> Layout:
+        """ScaNN's guidance for `size` items."""
+        leaves = round(math.sqrt(size)) if size >= _TREE_FROM else 0
+        return cls(leaves, 2 if size >= _HASH_FROM else 0, 0.2)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Leaves searched (0 without a tree), and how many items are scored exactly."""
+
+    leaves: int
+    reorder: int
+
+
 class Scann(tf.Module):
     """Asymmetric hashing with exact reordering; above 100,000 items behind a tree of about sqrt(N) leaves.
 
-    `reorder` (how many items are scored exactly) and `leaves` (share of the tree searched) trade time for recall;
-    `pipelines.index` sets them from measured recall. `reorder` does not follow the k of a call: a query would
-    else be answered differently in another batch, whose longest history asks for more.
+    How much is searched does not follow the k of a call but in steps of two: a query would else be answered
+    differently in another batch, whose longest history asks for more.
     """
 
     kind = "scann"
 
-    def __init__(self, state: scann_ops.ScannState, size: int, reorder: int, leaves: float) -> None:
+    def __init__(self, state: scann_ops.ScannState, size: int, layout: Layout, effort: Effort) -> None:
         super().__init__()
         self.state = state
         self.size = size
-        self.reorder, self.leaves = reorder, leaves
+        self.layout, self.effort = layout, effort
 
     @classmethod
-    def build(cls, vectors: np.ndarray) -> Scann:
+    def build(cls, vectors: np.ndarray, layout: Layout | None = None) -> Scann:
         """Build over `vectors` [N, D]."""
+        layout = layout or Layout.of(len(vectors))
         builder = scann_ops.builder(np.asarray(vectors, np.float32), min(100, len(vectors)), "dot_product")
-        if len(vectors) >= _TREE_FROM:
-            leaves = round(math.sqrt(len(vectors)))
-            builder = builder.tree(leaves, max(1, leaves // 10), training_sample_size=min(len(vectors), 250_000))
-        if len(vectors) >= _HASH_FROM:
-            builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(200)
+        searched = math.ceil(layout.leaves / 10)
+        if layout.leaves:
+            builder = builder.tree(layout.leaves, searched, training_sample_size=min(len(vectors), _SAMPLE))
+        if layout.dims:
+            hashing = builder.score_ah(layout.dims, anisotropic_quantization_threshold=layout.threshold)
+            builder = hashing.reorder(200)
         else:
             builder = builder.score_brute_force()
-        return cls(builder.build().serialize_to_module(), len(vectors), reorder=500, leaves=0.1)
+        return cls(builder.build().serialize_to_module(), len(vectors), layout, Effort(searched, reorder=500))
 
     @classmethod
     def restore(cls, parts: Mapping[str, np.ndarray]) -> Scann:
         """Rebuild from saved arrays."""
         tensors = [tf.io.parse_tensor(parts[name].tobytes(), dtype) for name, dtype in _TENSORS.items()]
-        size, reorder, leaves = int(parts["size"]), int(parts["reorder"]), float(parts["leaves"])
-        return cls(scann_ops.ScannState(tensors), size, reorder, leaves)
+        layout = Layout(int(parts["leaves"]), int(parts["dims"]), float(parts["threshold"]))
+        effort = Effort(int(parts["searched"]), int(parts["reorder"]))
+        return cls(scann_ops.ScannState(tensors), int(parts["size"]), layout, effort)
 
     def save(self, path: Path) -> None:
-        """Write ScaNN's tensors and the search parameters."""
+        """Write ScaNN's tensors, the layout and the effort."""
         tensors = {
             name: np.frombuffer(tf.io.serialize_tensor(getattr(self.state, name)).numpy(), np.uint8)
             for name in _TENSORS
         }
-        settings = {"size": self.size, "reorder": self.reorder, "leaves": self.leaves}
-        np.savez(path, kind=self.kind, **settings, **tensors)  # type: ignore[arg-type]
+        effort = {"searched": self.effort.leaves, "reorder": self.effort.reorder}
+        np.savez(path, kind=self.kind, size=self.size, **asdict(self.layout), **effort, **tensors)  # type: ignore[arg-type]
+
+    def efforts(self, k: int) -> Sequence[Sequence[Effort]]:
+        """For each number of items scored exactly, more and more leaves; without a tree, a ladder of those numbers."""
+        reorders = sorted({min(times * k, self.size) for times in _REORDER})
+        if not self.layout.leaves:
+            return [[Effort(0, reorder) for reorder in reorders]]
+        searched = sorted({math.ceil(share * self.layout.leaves) for share in _SHARES})
+        return [[Effort(leaves, reorder) for leaves in searched] for reorder in reorders]
+
+    def layouts(self) -> Sequence[Layout]:
+        """More and fewer leaves, shorter and longer codes, other thresholds."""
+        if not self.layout.dims:
+            return ()
+        leaves = [round(self.layout.leaves * times) for times in (2.0, 0.5)] if self.layout.leaves else []
+        return [
+            *(replace(self.layout, leaves=number) for number in leaves),
+            *(replace(self.layout, dims=number) for number in (1, 4)),
+            *(replace(self.layout, threshold=number) for number in (0.1, 0.35)),
+        ]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of ScaNN's tensors."""
+        parts = [getattr(self.state, name) for name, kind in _TENSORS.items() if kind != tf.string]
+        return sum(int(tf.size(part)) * part.dtype.size for part in parts)
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
         searcher = scann_ops.searcher_from_module(self.state)
-        found = tf.minimum(k, self.size)
-        exactly = tf.minimum(tf.maximum(self.reorder, _doubled(2 * found, self.reorder)), self.size)
-        leaves = max(1, math.ceil(self.leaves * math.sqrt(self.size)))
+        found, reorder = tf.minimum(k, self.size), self.effort.reorder
+        exactly = tf.minimum(tf.maximum(reorder, doubled(2 * found, reorder)), self.size)
         rows, scores = searcher.search_batched(
             queries,
             final_num_neighbors=found,
             pre_reorder_num_neighbors=exactly,
-            leaves_to_search=leaves if self.size >= _TREE_FROM else None,
+            leaves_to_search=self._leaves(found) if self.layout.leaves else None,
         )
         # an empty batch comes back as [0, 0]; places without an item as row 0 with a score of NaN
         shape = tf.stack([tf.shape(queries)[0], found])
         rows, scores = tf.reshape(rows, shape), tf.reshape(scores, shape)
         phantom = tf.math.is_nan(scores)
-        missing = [[0, 0], [0, k - found]]
-        return (
-            tf.pad(tf.where(phantom, -np.inf, scores), missing, constant_values=-np.inf),
-            tf.pad(tf.where(phantom, NOTHING, rows), missing, constant_values=NOTHING),
-        )
+        return pad(tf.where(phantom, -np.inf, scores), tf.where(phantom, NOTHING, rows), k)
 
-
-def _doubled(least: tf.Tensor, start: int) -> tf.Tensor:
-    """The first of start, 2 start, 4 start, ... that is at least `least`: few steps, so that batches rarely differ."""
-    times = tf.math.ceil(tf.math.log(tf.maximum(tf.cast(least, tf.float32) / start, 1.0)) / math.log(2.0))
-    return start * tf.bitwise.left_shift(1, tf.cast(times, tf.int32))
+    def _leaves(self, found: tf.Tensor) -> tf.Tensor:
+        """Leaves searched for so many items: those of the effort, and more where these could not hold enough."""
+        share = tf.cast(_SLACK * found, tf.float32) / self.size
+        needed = tf.cast(tf.math.ceil(share * self.layout.leaves), tf.int32)
+        return tf.minimum(doubled(needed, self.effort.leaves), self.layout.leaves)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
@@ -117,6 +118,17 @@ def test_bad_overrides_name_the_key(override: str, message: str) -> None:
     [
         ({"data": data(events={"order": "o"})}, "exactly one of time"),
         ({"data": data(events={"kind": "k"})}, "kind and weights go together"),
+        ({"train": {"negatives": {"in_batch": 0, "uniform": 0}}}, "are all 0, expected at least one above 0"),
+        ({"train": {"negatives": {"in_batch": 0, "uniform": 0, "hard": 9}}}, "hard = 9 alone leaves the epochs before"),
+        ({"train": {"negatives": {"in_batch": 0, "memory": 9}}}, "memory = 9 needs in_batch or popular above 0"),
+        ({"towers": {"temperature": 20, "learn_temperature": True}}, "temperature = 20.0, expected 0.01 to 10 where"),
+        ({"towers": {"history": {"encoder": "mean", "convolution": 3}}}, "convolution = 3 does nothing where encoder"),
+        ({"towers": {"history": {"encoder": "gru", "scaled": True}}}, "scaled = True does nothing where encoder"),
+        (
+            {"towers": {"history": {"encoder": "none", "items": "id"}}},
+            "items = 'id' does nothing where encoder = 'none'",
+        ),
+        ({"train": {"target": "next", "horizon": "7d"}}, "horizon = '7d' does nothing where target = \"next\""),
         ({"data": data(events={"kind": "k", "weights": {"v": 0}})}, "weights must be above 0"),
         ({"data": data(source="tables")}, 'path is needed for source = "tables"'),
         ({"data": data(source="tables", path="x")}, "events.path is needed"),
@@ -127,6 +139,15 @@ def test_bad_overrides_name_the_key(override: str, message: str) -> None:
         ({"features": [{"name": "m", "table": "items", "kind": "time"}]}, "features.0.table"),
         ({"split": {"test": 0.7}}, "expected validation < ranker < test"),
         ({"split": {"test": "soon"}}, "neither a quantile nor an ISO date"),
+        ({"seed": 2**32}, f"seed: found {2**32}; input should be less than or equal to {2**31 - 1}"),
+        ({"tune": {"seed": 2**32}}, f"tune.seed: found {2**32}; input should be less than or equal to"),
+        ({"train": {"horizon": True}}, "train.horizon: found true, expected a duration"),
+        ({"trend": {"windows": [False]}}, "trend.windows.0: found false, expected a duration"),
+        ({"train": {"batch": True}}, "train.batch: found true, expected a number"),
+        *(
+            ({"train": {"negatives": {source: 3 * 10**9}}}, f"{source}: found 3000000000; input should be less than")
+            for source in ("in_batch", "uniform", "popular", "hard", "memory")
+        ),
         ({"gate": {"k": 200}}, "index.candidates = 100 is below gate.k = 200"),
         ({"trend": {"bucket": "1 day"}}, "'1 day' is not a duration"),
     ],
@@ -135,6 +156,12 @@ def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> No
     with pytest.raises(ConfigError) as caught:
         parse(values(**changes))
     assert message in str(caught.value)
+
+
+def test_the_largest_seed_and_the_next_one_can_be_drawn_from() -> None:
+    seed = parse(values(seed=2**31 - 1)).seed
+    for one in (seed, seed + 1):
+        np.random.RandomState(one)
 
 
 def test_clock_features_need_a_clock() -> None:

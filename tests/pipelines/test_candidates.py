@@ -45,6 +45,21 @@ def test_retrieval_with_exact_search_is_exact_ranking(monkeypatch, block, filter
     assert found.source == "exact"
 
 
+@pytest.mark.parametrize("k", [1, 6, ITEMS + 5])
+def test_several_vectors_of_a_request_retrieve_by_the_best(monkeypatch, k):
+    monkeypatch.setattr(candidates, "_BLOCK", 4)
+    vectors, _, requests = _world([0, 12, 3, 39, 1, 25])
+    queries = np.random.default_rng(3).normal(size=(6, 3, WIDTH)).astype(np.float32)
+    eligible = np.random.default_rng(1).random(ITEMS) < 0.8
+    indexed = np.flatnonzero(eligible)
+    found = retrieve(Exact.build(vectors[indexed]), indexed, queries, requests, k)
+    table = np.max([queries[:, one] @ vectors.T for one in range(3)], axis=0)
+    served = iter([table])
+    exact = rank(lambda part: next(served), requests, k, eligible)
+    np.testing.assert_array_equal(found.items, exact.items)
+    np.testing.assert_allclose(found.scores, exact.scores, rtol=1e-4)
+
+
 def test_lists_end_in_nothing_where_too_little_is_unseen():
     vectors, queries, requests = _world([38, 40, 0])
     found, _ = _both(vectors, queries, requests, np.ones(ITEMS, bool), k=5)

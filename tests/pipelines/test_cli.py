@@ -5,8 +5,11 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from serving.bundle import load_bundle
 from tests.conftest import Demo
 from tests.runs import twinspire
 
@@ -158,6 +161,46 @@ def test_a_second_run_is_answered_from_the_cache(demo: Demo):
     called = twinspire("demo", *settings(*SMALL), cwd=demo.home, check=True)
     assert called.err.count("cached") == 8
     assert [path.name for path in (demo.home / "bundles" / "demo").iterdir() if path.name.isdigit()] == ["1"]
+
+
+@pytest.mark.slow
+def test_similar_lists_the_neighbours_of_an_item(demo: Demo):
+    listed = twinspire("recommend", demo.bundle, "--k", "1", cwd=demo.home, check=True).out
+    item = listed.splitlines()[2].split()[1]
+    out = twinspire("similar", demo.bundle, item, "--k", "3", cwd=demo.home, check=True).out
+    assert f"3 items similar to {item}, " in out
+    assert [line.split()[0] for line in out.splitlines()[-3:]] == ["1", "2", "3"]
+    _refused(twinspire("similar", demo.bundle, "nothing", cwd=demo.home), "item: found 'nothing'", "expected the id")
+
+
+@pytest.mark.slow
+def test_recommend_for_what_someone_new_likes(demo: Demo):
+    def recommended(*arguments: str) -> str:
+        return twinspire("recommend", demo.bundle, *arguments, cwd=demo.home, check=True).out
+
+    film, toys = recommended("--like", "category=film"), recommended("--like", "category=toys")
+    assert "10 recommendations for an anonymous query" in film
+    assert film != toys
+    item = film.splitlines()[2].split()[1]
+    assert item not in recommended("--like", item, "--like", "category=film")
+    for like, expected in (
+        ("category=flim", "expected one of category=beauty, category=books"),
+        ("film", "one of category"),
+    ):
+        _refused(twinspire("recommend", demo.bundle, "--like", like, cwd=demo.home), f"likes: found '{like}'", expected)
+
+
+@pytest.mark.slow
+def test_what_is_liked_decides_what_is_recommended(demo: Demo):
+    bundle, items = load_bundle(demo.bundle), pd.read_parquet(demo.run / "prepare" / "items.parquet")
+    category = dict(zip(items["item"].astype(str), items["category"], strict=True))
+
+    def share(of: str, *likes: str) -> float:
+        return np.mean([category[one.item] == of for one in bundle.recommend(likes=likes, k=20)])
+
+    values = [name.removeprefix("category=") for name in bundle.state.likes()]
+    told = np.mean([share(value, f"category={value}") for value in values])
+    assert told > 2 * np.mean([share(value) for value in values])
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 """Training batches: what is predicted, from what, and that it can be replayed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipelines.examples import Examples
+from pipelines.train import _examples, _log
 from tests import world
 from tests.pipelines.baselines.worlds import events
 
@@ -132,7 +135,31 @@ def test_an_epoch_can_be_replayed_from_seed_and_number(encoded):
         for key, value in one.items():
             np.testing.assert_array_equal(value, other[key])
     _, reseeded = _case(encoded, {"seed": 4})
-    assert (next(examples.epoch(5))["negatives"] != next(reseeded.epoch(5))["negatives"]).any()
+    one, other = next(examples.epoch(5))["target"], next(reseeded.epoch(5))["target"]
+    assert one.shape != other.shape or (one != other).any()
+
+
+def test_an_epoch_can_be_gone_on_with_from_any_step(encoded):
+    _, examples = _case(encoded, {"train.batch": 60})
+    whole = list(examples.epoch(2))
+    for first in (0, 3, len(whole) - 1, len(whole)):
+        rest = list(examples.epoch(2, first))
+        assert len(rest) == len(whole) - first
+        for one, other in zip(rest, whole[first:], strict=True):
+            for key, value in one.items():
+                np.testing.assert_array_equal(value, other[key])
+
+
+def test_a_log_on_disk_gives_the_batches_of_one_in_memory(encoded, tmp_path):
+    data, in_memory = _case(encoded)
+    on_disk = _examples(data, encoded, data.cuts.validation, tmp_path)
+    assert {"item.npy", "reach.npy"} <= {path.name for path in tmp_path.iterdir()}
+    for one, other in zip(in_memory.epoch(1), on_disk.epoch(1), strict=True):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            assert value.dtype == other[key].dtype
+            np.testing.assert_array_equal(value, other[key])
+    np.testing.assert_array_equal(in_memory.shares()[0], on_disk.shares()[0])
 
 
 def test_weights_are_those_of_the_target():
@@ -141,7 +168,76 @@ def test_weights_are_those_of_the_target():
     for epoch in range(5):
         for batch in examples.epoch(epoch):
             real = batch["weight"] > 0
-            np.testing.assert_array_equal(batch["weight"][real], np.array([1, 3, 2])[batch["target"][real]])
+            relative = np.array([1, 3, 2], np.float32) / 3
+            np.testing.assert_allclose(batch["weight"][real], relative[batch["target"][real]], rtol=1e-6)
+
+
+def test_a_targets_weight_is_that_of_its_kind_times_its_value_and_what_is_worth_nothing_is_not_asked_for():
+    log = events([(0, 0, 100, 1.0), (0, 1, 200, 3.0), (0, 2, 300, 2.0)])
+    log = replace(log, value=np.array([0.5, 0.0, 4.0], np.float32))
+    weights = _weights_by_target(log, {"train.target": "next"})
+    assert weights == {0: 0.5 / 8, 2: 1.0}
+    examples = Examples(world.config({"train.target": "next"}), world.sequences(log, 1), {}, {}, _trend(), 3)
+    np.testing.assert_allclose(examples.shares()[0], [0.5, 0, 0.5])
+    assert _weights_by_target(log, {"train.target": "next", "train.weighted": False}) == {0: 1, 1: 1, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("seen_items", "asked"), [("filter", {0: {1.0}, 1: {0.5}}), ("keep", {0: {0.25, 1.0}, 1: {0.5}})]
+)
+def test_a_view_that_led_to_a_purchase_counts_as_one_where_seen_items_do_not_come_again(seen_items, asked):
+    log = events([(0, 0, 100, 1.0), (0, 1, 200, 2.0), (0, 0, 300, 4.0), (0, 0, 400, 0.0)])
+    changes, found = {"data.seen_items": seen_items, "train.target": "next"}, {}
+    for batch in Examples(world.config(changes), world.sequences(log, 1), {}, {}, _trend(), 2).epoch(0):
+        for row, slot in zip(*np.nonzero(batch["weight"]), strict=True):
+            found.setdefault(int(batch["target"][row, slot]), set()).add(float(batch["weight"][row, slot]))
+    assert found == asked
+
+
+@pytest.mark.parametrize("value", [1e38, 1e-42])
+def test_values_may_be_as_large_or_small_as_they_like(value):
+    log = events([(0, 0, 100, 4.0), (0, 1, 200, 2.0)])
+    log = replace(log, value=np.full(2, value, np.float32))
+    assert _weights_by_target(log, {"train.target": "next"}) == {0: 1.0, 1: 0.5}
+
+
+def test_times_of_any_size_keep_targets_within_their_query_and_horizon():
+    scale, queries = 10**14, 2_000  # queries times times would not fit into 64 bits
+    log = events([(query, item, (3 * query + item) * scale) for query in range(queries) for item in range(3)])
+    config = world.config({"train.horizon": scale})
+    reach = Examples(config, world.sequences(log, queries), {}, {}, _trend(), 3)._reach
+    place = np.arange(3 * queries)
+    np.testing.assert_array_equal(reach, np.minimum(place + 2, (place // 3 + 1) * 3))
+
+
+def _weights_by_target(log, changes):
+    examples, found = Examples(world.config(changes), world.sequences(log, 1), {}, {}, _trend(), 3), {}
+    for batch in examples.epoch(0):
+        real = batch["weight"] > 0
+        found |= dict(zip(batch["target"][real].tolist(), batch["weight"][real].tolist(), strict=True))
+    return found
+
+
+def test_next_and_future_targets_worked_out_by_hand():
+    # one query, events at days 0, 2, 3, 9; the same item is never asked for twice
+    log = events([(0, 5, 0), (0, 6, 2 * DAY), (0, 7, 3 * DAY), (0, 8, 9 * DAY)])
+    asked = {
+        "next": {0: {5}, 2: {6}, 3: {7}, 9: {8}},
+        "future": {0: {5, 6, 7, 8}, 2: {6, 7, 8}, 3: {7, 8}, 9: {8}},
+        "3 days": {0: {5, 6, 7}, 2: {6, 7}, 3: {7}, 9: {8}},
+    }
+    for name, changes in (
+        ("next", {"train.target": "next"}),
+        ("future", {"train.target": "future"}),
+        ("3 days", {"train.target": "future", "train.horizon": "3d"}),
+    ):
+        examples = Examples(world.config(changes), world.sequences(log, 1), {}, {}, _trend(), 9)
+        found = {}
+        for epoch in range(100):
+            for batch in examples.epoch(epoch):
+                for row, slot in zip(*np.nonzero(batch["weight"] > 0), strict=True):
+                    found.setdefault(batch["moment"][row, slot] // DAY, set()).add(int(batch["target"][row, slot]))
+        assert found == asked[name]
 
 
 @pytest.mark.parametrize(("seen_items", "asked"), [("filter", {0, 1}), ("keep", {0, 1, 2})])
@@ -163,6 +259,7 @@ def test_buckets_count_from_the_first_event(encoded):
     _, examples = _case(encoded)
     for m in _moments(examples.epoch(0)):
         assert m["bucket"] == (m["time"] - world.START) // DAY
+        assert m["bucket"].dtype == np.int32
 
 
 def test_context_is_that_of_the_moment(encoded):
@@ -216,21 +313,45 @@ def test_pieces_of_a_batch_are_alike_in_length(encoded):
     assert real / padded > 0.8
 
 
-def test_uniform_negatives_cover_the_catalogue(encoded):
-    _, examples = _case(encoded, {"train.negatives": {"uniform": 500}})
-    drawn = np.concatenate([batch["negatives"] for batch in examples.epoch(0)])
-    counts = np.bincount(drawn, minlength=world.ITEMS)
-    assert len(counts) == world.ITEMS
-    assert counts.min() > 0
+def _asked(examples, listed, epochs):
+    """Targets that the loss asks for in so many epochs, and whose they are."""
+    for batch in (batch for epoch in range(epochs) for batch in examples.epoch(epoch)):
+        asked = (batch["weight"] > 0) & (listed[batch["target"]] <= batch["moment"])
+        yield batch["target"][asked], np.broadcast_to(batch["query"][:, None], asked.shape)[asked]
 
 
+@pytest.mark.parametrize("listed", [None, [100, 150, 350, 0], [100, 200, 300, 500]])
 @pytest.mark.parametrize("changes", [{"train.target": "next"}, {}, {"train.horizon": "200s"}])
-def test_the_target_share_is_how_often_an_item_is_a_target(changes):
-    rows = [(0, 0, 100, 1.0), (0, 1, 200, 3.0), (0, 2, 350, 1.0), (0, 1, 390, 1.0), (1, 0, 100, 1.0)]
-    examples = Examples(world.config(changes), world.sequences(events(rows), 2), {}, {}, _trend(), 4)
-    targets = np.concatenate(
-        [batch["target"][batch["weight"] > 0] for epoch in range(3000) for batch in examples.epoch(epoch)]
-    )
-    drawn = np.bincount(targets, minlength=4) / len(targets)
-    np.testing.assert_allclose(examples.target_share(), drawn, atol=0.015)
-    assert examples.target_share()[3] == 0
+def test_shares_are_how_often_an_item_is_a_target_and_how_often_a_query_asks(changes, listed):
+    rows = [(0, 0, 100, 1.0), (0, 1, 200, 3.0), (0, 2, 350, 1.0), (0, 1, 390, 1.0), (1, 0, 100, 1.0), (1, 2, 400, 1.0)]
+    examples = Examples(world.config(changes), world.sequences(events(rows), 3), {}, {}, _trend(), 4)
+    at = np.zeros(4, np.int64) if listed is None else np.array(listed)
+    targets, queries = map(np.concatenate, zip(*_asked(examples, at, 3000), strict=True))
+    listed = None if listed is None else at
+    for share, found in zip(examples.shares(listed), (targets, queries), strict=True):
+        assert share.dtype == np.float32
+        np.testing.assert_allclose(share, np.bincount(found, minlength=len(share)) / len(found), atol=0.015)
+        assert share[-1] == 0
+
+
+def test_the_target_share_of_an_item_that_comes_out_worked_out_by_hand():
+    # of 3, 2 and 1 later events one is asked for; item 2, listed at 15, by the last moment alone
+    log = events([(0, 0, 0), (0, 1, 10), (0, 2, 20)])
+    examples = Examples(world.config(), world.sequences(log, 1), {}, {}, _trend(), 3)
+    np.testing.assert_allclose(examples.shares(np.array([0, 0, 15]))[0], np.array([2, 5, 6]) / 13, rtol=1e-6)
+    np.testing.assert_allclose(examples.shares()[0], np.array([2, 5, 11]) / 18, rtol=1e-6)
+
+
+def test_what_columns_are_drawn_by_leaves_out_who_asked_before_an_item_came_out(tmp_path):
+    log, tables = world.log(), world.items()
+    new, day = np.arange(world.ITEMS) % 5 < 2, world.START + 25 * DAY
+    log = log.take(np.flatnonzero(~new[log.item] | (log.time >= day)))
+    tables.loc[new, "available_from"] = day
+    data = world.dataset(world.config(), log, tables)
+    cut = data.cuts.validation
+    examples = _examples(data, world.encoded(data), cut, tmp_path)
+    training = _log(data, examples, cut)
+    assert (training.listed[new] == day).all()
+    targets = np.concatenate([found for found, _ in _asked(examples, training.listed, 40)])
+    assert training.sources.frequency.numpy()[new].sum() == pytest.approx(new[targets].mean(), abs=0.01)
+    assert examples.shares()[0][new].sum() > new[targets].mean() + 0.05  # as many would be expected without dates

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from configs.errors import DataError
 from pipelines.evaluation.ranking import rank
-from pipelines.fit import Trainer, load_weights, save_weights
+from pipelines.fit import Trainer, feed, load_weights, save_weights
 from pipelines.progress import Progress
+from pipelines.step import _signature
 from pipelines.train import new_towers
 from pipelines.vectors import Vectors
 from tests import world
@@ -46,7 +48,11 @@ class _Case:
 
     def start(self, folder):
         model = new_towers(self.data, self.encoded)
-        return model, Trainer(model, self.examples, self.log, self.data.config.train.learning_rate, folder)
+        return model, self._trainer(model, folder)
+
+    def _trainer(self, model, folder):
+        train = self.data.config.train
+        return Trainer(model, self.examples, self.log, train.learning_rate, folder, train)
 
     def steps(self, epochs):
         return sum(len(list(self.examples.epoch(epoch))) for epoch in range(epochs))
@@ -59,7 +65,7 @@ class _Case:
 
 @pytest.fixture(scope="module")
 def case():
-    return _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 400})
+    return _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 400, "train.average": 0.0})
 
 
 def _nothing(epoch, scalars):
@@ -122,6 +128,53 @@ def test_a_fixed_fit_resumes_and_a_finished_one_does_nothing(case, tmp_path):
     trainer.fit_fixed(2, watch, _nothing)
     assert watch.steps == 0
     assert _same(_weights(finished), _weights(undisturbed))
+
+
+@pytest.mark.parametrize("average", [0.0, 0.95])
+def test_a_fit_killed_within_an_epoch_goes_on_from_its_last_checkpoint(average, tmp_path):
+    mining = {"train.negatives": {"whole_catalogue_below": 0, "hard": 8, "hard_depth": 4, "uniform": 8}}
+    steps = {"train.batch": 120, "train.checkpoint_every": 3, "train.average": average}
+    case = _Case(IDS_ALONE | READ_BY_MEAN | mining | steps)
+    began = []
+
+    def fit(folder, watch):
+        case.log = world.training_log(case.data, case.examples, case.cut)  # what was mined is gone with the process
+        model, trainer = case.start(tmp_path / folder)
+
+        def before_epoch(number):
+            began.append(number)
+            rng = np.random.default_rng(int(1e6 * np.abs(_weights(model)[0]).sum()))  # follows from the weights
+            case.log.sources.mined.fill(rng.integers(0, world.ITEMS, (world.QUERIES, 4)).astype(np.int32))
+
+        losses = []
+        trainer.fit_fixed(2, watch, lambda epoch, scalars: losses.append(scalars["loss"]), before_epoch)
+        return _weights(model), losses
+
+    undisturbed, losses = fit("undisturbed", _Watch())
+    assert case.steps(1) > 6
+    with pytest.raises(_Killed):
+        fit("killed", _Watch(kill_at=5))
+    watch = _Watch()
+    resumed, again = fit("killed", watch)
+    assert began == [0, 1, 0, 1]  # the epoch under way is not begun a second time
+    assert watch.steps == case.steps(2) - 3
+    assert again == losses
+    assert _same(resumed, undisturbed)
+
+
+def test_what_is_validated_and_kept_is_the_moving_average(tmp_path):
+    case = _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 200, "train.average": 0.9})
+    model, trainer = case.start(tmp_path)
+    validated, raw = [], []
+
+    def validate():
+        validated.append(_weights(model))
+        return {"recall": [0.1, 0.3, 0.2][len(validated) - 1]}
+
+    trainer.fit(3, 9, validate, _Watch(), lambda epoch, scalars: raw.append(_weights(model)))
+    assert not _same(validated[0], raw[0])
+    assert _same(raw[2], validated[1])  # an epoch without a rise is undone, and goes on from what was kept
+    assert _same(_weights(model), validated[1])
 
 
 def test_early_stopping_keeps_the_best_epoch(case, tmp_path):
@@ -190,3 +243,19 @@ def test_the_towers_find_the_block_of_every_query(changes, tmp_path):
     assert share() < 0.4
     trainer.fit_fixed(20, _Watch(), _nothing)
     assert share() > 0.9
+
+
+def test_a_loss_that_is_no_number_ends_the_fit_at_its_step(tmp_path):
+    wild = IDS_ALONE | READ_BY_MEAN | {"train.batch": 400, "towers.similarity": "dot", "train.learning_rate": 1e30}
+    _, trainer = _Case(wild).start(tmp_path)
+    with pytest.raises(
+        DataError, match=r"^train: the loss is no number any more at step \d+ of epoch 1, .*lower"
+    ) as told:
+        trainer.fit_fixed(2, Progress(quiet=True), _nothing)
+    assert "\n" not in str(told.value)
+
+
+def test_the_end_of_an_epoch_waits_for_no_tuner(case):
+    """tf.data's tuner sleeps twice as long each time, up to a minute, and an iterator that goes waits for it."""
+    batches = feed(lambda: case.examples.epoch(0), _signature(next(case.examples.epoch(0))))
+    assert batches.options().autotune.enabled is False

@@ -210,6 +210,35 @@ def test_ratings_are_carried_and_unreadable_ones_set_aside(
     np.testing.assert_array_equal(ratings, np.array(kept[::-1], np.float32))  # by time, as the events are
 
 
+@pytest.mark.parametrize(
+    ("column", "kept", "aside"),
+    [
+        (pa.array([4.5, None, math.nan, math.inf, -1.0, 0.0]), [4.5, 1, 1, 0], ["is not a number", "below 0"]),
+        (pa.array(["5", "", "dear", "3.5", "-2", " 4"]), [5, 1, 3.5, 4], ["is not a number", "below 0"]),
+    ],
+)
+def test_values_are_carried_beside_weights_and_what_cannot_be_one_is_set_aside(
+    tmp_path: Path, column: pa.Array, kept: list[float], aside: list[str]
+) -> None:
+    write(tmp_path, "events", q=list("abcdef"), i=["x"] * 6, t=[6, 5, 4, 3, 2, 1], k=["buy"] * 6, euros=column)
+    run(tmp_path, config(tmp_path, events={"value": "euros", "kind": "k", "weights": {"buy": 3.0}}))
+    assert [reason for _, _, reason in quarantine_of(tmp_path)] == [f"value {reason}" for reason in aside]
+    log = load_prepared(tmp_path / "out").interactions
+    assert log.value is not None
+    np.testing.assert_array_equal(log.value, np.array(kept[::-1], np.float32))  # by time, as the events are
+    np.testing.assert_array_equal(log.weight, 3)
+    np.testing.assert_array_equal(log.take(slice(1, 3)).value, log.value[1:3])
+    np.testing.assert_array_equal(log.before(4).followed_by(log.between(4, 9)).value, log.value)
+
+
+def test_no_values_where_the_config_names_none(tmp_path: Path) -> None:
+    write(tmp_path, "events", q=["a"], i=["x"], t=[1], value=[5])
+    run(tmp_path, config(tmp_path))
+    assert load_prepared(tmp_path / "out").interactions.value is None
+    with pytest.raises(DataError, match=r"data.events.value: .* has no column 'euros'"):
+        run(tmp_path, config(tmp_path, events={"value": "euros"}))
+
+
 def test_no_ratings_where_the_config_names_none(tmp_path: Path) -> None:
     write(tmp_path, "events", q=["a"], i=["x"], t=[1], rating=[5])
     run(tmp_path, config(tmp_path))

@@ -4,7 +4,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.requests import Rules, Window, requests_at, requests_of_newcomers, requests_rolling, requests_within
+from pipelines.requests import (
+    Rules,
+    Window,
+    requests_at,
+    requests_of_newcomers,
+    requests_of_past,
+    requests_rolling,
+    requests_within,
+)
 from pipelines.sequences import Sequences
 from pipelines.tables import Interactions
 from tests.pipelines.baselines.worlds import events
@@ -216,3 +224,14 @@ def test_a_past_that_is_not_earlier_stands_in_front_of_the_window():
     assert _rows(asked.history) == [[1, 4]]
     assert _rows(asked.targets) == [[0, 3]]
     assert asked.time.tolist() == [0]
+
+
+def test_requests_of_the_past_hold_all_of_it_and_the_last_context():
+    past = _log([row for row in LOG if row[2] < 34])
+    requests = requests_of_past(Sequences.of(past, 5), 34)
+    assert requests.query.tolist() == [0, 1, 2]
+    assert (requests.time == 34).all()
+    assert [requests.history[row].tolist() for row in range(3)] == [[1, 2, 3, 1, 4, 4], [5], [7]]
+    assert requests.history_time[0].tolist() == [10, 20, 30, 31, 32, 33]
+    assert requests.context["device"].tolist() == ["at 33", "at 11", "at 25"]
+    assert requests.targets.lengths.tolist() == [0, 0, 0]

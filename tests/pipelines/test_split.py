@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from configs.errors import DataError
 from configs.stages import Split
-from pipelines.split import Cut, cut_log
+from pipelines.split import Cut, _quantile, cut_log
 from tests.pipelines.baselines.worlds import events
 
 DAY = 86_400
@@ -31,6 +31,21 @@ def test_quantiles_of_the_events_times():
 def test_quantiles_count_events_and_not_time():
     times = [0, 1, 2, 3, 1000, 1001, 1002, 2000, 3000]
     assert _cuts(Split(validation=0.5, ranker=0.75, test=0.875), times).validation.moment == 1000
+
+
+def test_order_numbers_larger_than_floats_tell_apart_are_cut_as_small_ones_are():
+    split, small = Split(validation=0.5, ranker=0.75, test=0.9), np.cumsum(np.random.default_rng(0).integers(1, 9, 99))
+    expected = _moments(_cuts(split, small.tolist()))
+    assert expected[0] == small[49]
+    large = small.astype(np.int64) + 2**62
+    assert [moment - 2**62 for moment in _moments(_cuts(split, large.tolist()))] == expected
+
+
+@pytest.mark.parametrize("events", [2, 10, 999])
+def test_quantiles_are_those_of_numpy_as_far_as_floats_reach(events):
+    time = np.sort(np.random.default_rng(events).integers(0, 10**6, events))
+    for share in np.arange(0.01, 1, 0.01):
+        assert abs(_quantile(time, float(round(share, 2))) - np.quantile(time, share)) <= 1
 
 
 def test_iso_dates_are_utc_and_may_stand_beside_quantiles():
@@ -96,6 +111,24 @@ def test_leave_last_out_holds_out_the_last_three_of_each_query_and_never_its_fir
     assert cuts.past(log, cuts.test).item.tolist() == [0, 0, 1, 0, 2, 3, 0, 1]
     assert cuts.between(log, cuts.test, cuts.end).time.tolist() == [6, 8, 9]
     assert cuts.between(log, cuts.validation, cuts.ranker).time.tolist() == [5]
+
+
+def test_leave_last_out_as_most_publish_it_holds_out_two_and_the_ranker_learns_where_the_towers_are_chosen():
+    log = events([(0, 0, 1), (1, 0, 2), (0, 1, 3), (2, 0, 4), (0, 2, 5), (1, 1, 6), (0, 3, 7), (3, 0, 8), (3, 1, 9)])
+    cuts = cut_log(Split(protocol="leave_last_out", held_out=2), log)
+    by_query = {query: cuts.window[log.query == query].tolist() for query in range(4)}
+    assert by_query == {0: [0, 0, 1, 3], 1: [0, 3], 2: [0], 3: [0, 3]}
+    assert cuts.for_ranker == (cuts.validation, cuts.ranker)
+    assert cuts.between(log, *cuts.for_ranker).time.tolist() == [5]
+    assert cuts.past(log, cuts.test).time.tolist() == [1, 2, 3, 4, 5, 8]
+    three = cut_log(Split(protocol="leave_last_out"), log)
+    assert three.for_ranker == (three.ranker, three.test)
+
+
+@pytest.mark.parametrize("protocol", ["global_time", "random"])
+def test_only_leave_last_out_counts_what_it_holds_out(protocol):
+    with pytest.raises(ValidationError, match="held_out = 2 needs protocol"):
+        Split(protocol=protocol, held_out=2)
 
 
 def test_random_deals_events_by_share_whatever_their_time():

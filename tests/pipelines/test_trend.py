@@ -5,7 +5,7 @@ import pytest
 
 from configs.errors import ConfigError
 from pipelines.tables import Interactions
-from pipelines.trend import Trend, available_times, bucket_of, trend_at, trend_of, trend_table
+from pipelines.trend import Trend, available_times, bucket_of, listed_times, trend_at, trend_of, trend_table
 from tests import world
 from tests.pipelines.baselines.worlds import events
 
@@ -22,7 +22,7 @@ def _log(seed=0, n=300):
         rng.choice([1.0, 3.0], n).tolist(),
         strict=True,
     )
-    return events(list(rows))
+    return events([row for row in rows if row[2] >= AVAILABLE[row[1]]])
 
 
 AVAILABLE = np.array([100, 100, 100, 100, 100, 133, 177, 500])
@@ -30,12 +30,37 @@ AVAILABLE = np.array([100, 100, 100, 100, 100, 133, 177, 500])
 
 def test_by_hand():
     log = events([(0, 0, 100), (0, 1, 101, 3.0), (0, 1, 121)])
-    columns = trend_at(Trend(windows=(10,), bucket=5), log, np.array([100, 100, 119]), moment=122)
-    ever = np.array([1.5, 4.5, 0.5]) / 6.5  # weights 1, 4 and 0, half an event each for free
-    recent = (np.array([0, 1, 0]) + 20 * ever) / 21  # one event within 10, and 20 spread as ever
-    np.testing.assert_allclose(columns[:, 0], np.log(3 * ever), rtol=1e-5)
-    np.testing.assert_allclose(columns[:, 1], np.log(3 * recent), rtol=1e-5)
+    columns = trend_at(Trend(windows=(10,), bucket=5, prior=2.0), log, np.array([100, 100, 119]), moment=122)
+    # of all 5, each of three items is expected to take 5 / 3; but the last was listed for the last event alone
+    ever = (np.array([1, 4, 0]) + 2) / (np.array([5, 5, 1]) / 3 + 2)
+    recent = (np.array([0, 1, 0]) + 2 * ever) / (1 / 3 + 2)  # one event within 10
+    np.testing.assert_allclose(columns[:, 0], np.log(ever), rtol=1e-5)
+    np.testing.assert_allclose(columns[:, 1], np.log(recent), rtol=1e-5)
     np.testing.assert_allclose(columns[:, 2], np.log1p([22 / 5, 22 / 5, 3 / 5]), rtol=1e-5)
+
+
+def test_the_longest_window_comes_first_and_is_what_is_expected_of_the_next():
+    log = events([(0, 0, 100), (0, 1, 150), (0, 1, 155), (0, 0, 158)])
+    columns = trend_at(Trend((2, 20), bucket=1, prior=1.0), log, np.array([100, 100]), moment=160)
+    long = (np.array([1, 2]) + 1) / (3 / 2 + 1)  # of all time, both are average
+    np.testing.assert_allclose(columns[:, :-1].T, np.log([[1, 1], long, (np.array([1, 0]) + long) / 1.5]), atol=1e-6)
+
+
+def test_an_item_just_listed_trends_like_an_average_one_and_above_what_nobody_wants():
+    log = events([(0, 0, time) for time in range(100, 200)])
+    columns = trend_at(TREND, log, np.array([100, 100, 200, 200]), moment=200)
+    np.testing.assert_allclose(columns[2:], 0, atol=1e-6)
+    assert (columns[0, :-1] > 0.2).all()
+    assert (columns[1, :-1] < -0.2).all()
+
+
+def test_an_item_taken_before_its_date_counts_as_listed_from_then_on():
+    log = events([(0, 0, 100), (0, 1, 120), (0, 0, 140)])
+    dated = trend_at(TREND, log, np.array([100, 150]), moment=160)
+    np.testing.assert_array_equal(dated, trend_at(TREND, log, np.array([100, 120]), moment=160))
+    assert listed_times(log, np.array([100, 150])).tolist() == [100, 120]
+    before = trend_at(TREND, log, np.array([100, 150]), moment=120)
+    np.testing.assert_array_equal(before[1], 0)
 
 
 @pytest.mark.parametrize("windows", [(10, 40), (3,), (12, 1000)])
@@ -81,7 +106,7 @@ def test_an_event_counts_only_after_its_moment():
 def test_unreleased_items_have_no_age_and_enter_in_their_bucket():
     columns = trend_at(TREND, _log(), AVAILABLE, 150)
     np.testing.assert_allclose(columns[:, -1], np.log1p([10, 10, 10, 10, 10, 3.4, 0, 0]), rtol=1e-5)
-    assert bucket_of(TREND, _log(), AVAILABLE).tolist() == [0, 0, 0, 0, 0, 6, 15, 80]
+    assert bucket_of(TREND, _log().time[0], AVAILABLE).tolist() == [0, 0, 0, 0, 0, 6, 15, 80]
 
 
 def test_items_without_a_date_are_there_from_the_start():
@@ -98,11 +123,19 @@ def test_a_clock_gives_days_and_an_order_shares_of_its_span():
     by_order = {"data.events": events_table, "features": features, "data.segment": None}
     assert trend_of(world.config(by_order), log) == Trend((20, 100, 500), 20)
     assert trend_of(world.config(by_order), events([(0, 0, 5), (0, 0, 6)])) == Trend((1, 5, 25), 1)
-    chosen = world.config(by_order | {"trend": {"windows": [50], "bucket": 10}})
-    assert trend_of(chosen, log) == Trend((50,), 10)
+    chosen = world.config(by_order | {"trend": {"windows": [50], "bucket": 10, "prior": 3}})
+    assert trend_of(chosen, log) == Trend((50,), 10, prior=3.0)
 
 
 def test_too_large_a_table_is_refused_with_the_key_to_change():
     log = events([(0, 0, 0), (0, 0, 10**9)])
     with pytest.raises(ConfigError, match=r"trend.bucket: 1 gives 1000000001 buckets x 8 items, .* choose a longer"):
         trend_table(Trend((10,), 1), log, np.zeros(8, np.int64))
+
+
+def test_without_trends_there_are_no_columns():
+    log, off = _log(), Trend(windows=(10, 40), bucket=5, enabled=False)
+    assert off.columns == 0
+    assert trend_at(off, log, AVAILABLE, 150).shape == (ITEMS, 0)
+    assert trend_table(off, log, AVAILABLE).shape == (20, ITEMS, 0)
+    assert not trend_of(world.config({"trend.enabled": False}), log).enabled

@@ -9,7 +9,7 @@ import pytest
 from tests.serving import small
 
 
-@pytest.fixture(scope="session", params=["exact", "scann"])
+@pytest.fixture(scope="session", params=["exact", "scann", "ivf"])
 def each(request) -> small.Small:
     """The tiny recommender behind each searcher."""
     return request.getfixturevalue(request.param)
@@ -23,6 +23,11 @@ def exact() -> small.Small:
 @pytest.fixture(scope="session")
 def scann() -> small.Small:
     return small.build("scann")
+
+
+@pytest.fixture(scope="session")
+def ivf() -> small.Small:
+    return small.build("ivf")
 
 
 @pytest.fixture(scope="session")

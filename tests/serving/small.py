@@ -15,6 +15,8 @@ import numpy as np
 from configs.load import parse
 from configs.schema import Config
 from serving.bundle import GOLDEN, STATE, seal
+from serving.likes import Likes
+from serving.mixing import Mixing
 from serving.popularity import PopularityRecommender
 from serving.recommender import Catalogue, Models, Recommender
 from serving.runtime import signature_table
@@ -101,6 +103,7 @@ def inputs_of(
         "time": END + rng.integers(0, 10**6, rows),
         "history": history,
         "history_time": END - np.sort(rng.integers(0, 10**6, history.shape), axis=1)[:, ::-1],
+        "likes": padded([[]] * rows),
         "exclude": padded(exclude or [[]] * rows),
         "k": np.broadcast_to(np.int32(k), rows).copy(),
         **changed,
@@ -167,10 +170,11 @@ def tables(rng: np.random.Generator) -> tuple[Arrays, Arrays, Arrays]:
     return items, queries, events
 
 
-def build(searcher: str = "exact", seed: int = 0) -> Small:
-    """A recommender with random weights; 135 of its 150 items are indexed, in an order of their own."""
+def build(searcher: str = "exact", seed: int = 0, mixing: Mixing | None = None, **towers_config: Any) -> Small:
+    """A recommender with random weights and other keys of [towers]; 135 of its 150 items are indexed, in an order of
+    their own."""
     rng = np.random.default_rng(seed)
-    config = parse(CONFIG)
+    config = parse(CONFIG | {"towers": CONFIG["towers"] | towers_config})
     items, queries, events = tables(rng)
     fitted: dict[str, Any] = {}
     for table, columns in (("items", items), ("queries", queries), ("events", events)):
@@ -180,6 +184,7 @@ def build(searcher: str = "exact", seed: int = 0) -> Small:
     _build_weights(config, fitted, towers, ranker, rng)
     static = towers.item_vectors().numpy()
     trend = rng.normal(size=(ITEMS, TRENDS)).astype(np.float32)
+    mixed = np.random.default_rng(seed + 1).normal(size=(ITEMS, mixing.columns if mixing else 0)).astype(np.float32)
     indexed = rng.permutation([row for row in range(ITEMS) if row not in UNINDEXED])
     catalogue = Catalogue(
         ids=IDS,
@@ -188,10 +193,26 @@ def build(searcher: str = "exact", seed: int = 0) -> Small:
         ranker=ranker.item_vectors(encoded).numpy(),
         indexed=indexed,
         popular=rng.permutation(indexed),
+        likes=likes_of(items),
+        mixed=mixed,
     )
-    found: Searcher = build_searcher(searcher, np.concatenate([static, trend], axis=1)[indexed])
-    module = Recommender(config, Models(towers, ranker, found, fitted), catalogue)
+    found: Searcher = build_searcher(searcher, np.concatenate([static, trend, mixed], axis=1)[indexed])
+    module = Recommender(config, Models(towers, ranker, found, fitted, mixing), catalogue)
     return Small(config, fitted, items, towers, ranker, catalogue, module)
+
+
+def liked_values(items: Arrays) -> list[set[str]]:
+    """What can be liked of each item."""
+    rows = zip(items["genre"], items["tags"], strict=True)
+    return [{f"genre={genre}"} - {"genre="} | {f"tags={tag}" for tag in tags.split("|") if tag} for genre, tags in rows]
+
+
+def likes_of(items: Arrays) -> Likes:
+    values = liked_values(items)
+    names = sorted(set().union(*values))
+    width = max(map(len, values))
+    rows = [[names.index(value) for value in sorted(one)] for one in values]
+    return Likes(names, np.array([[*row, *[-1] * (width - len(row))] for row in rows], np.int32))
 
 
 def _build_weights(
@@ -201,7 +222,7 @@ def _build_weights(
     item = ranker.item_vectors(towers._catalogue)
     batch = batch_of(config, fitted, inputs_of([["i20"]]))
     history = np.zeros((1, LENGTH), np.int32)
-    towers.query_vectors(batch, tf.gather(towers.item_vectors()[:, : config.towers.embedding_dim], history))
+    towers.query_vectors(batch, towers.history_tokens(history, tf.gather(towers.item_vectors(), history)))
     ranker.score(batch, tf.gather(item, history), item[None, :4], tf.zeros([1, 4, TRENDS]), tf.zeros([1, 4]))
     for weight in (*towers.trainable_variables, *ranker.trainable_variables):  # some start at zero
         weight.assign(rng.normal(size=weight.shape, scale=0.5).astype(np.float32))
@@ -228,7 +249,8 @@ def batch_of(config: Config, fitted: Statistics, inputs: Arrays) -> dict[str, tf
 
 def build_popularity(seen_items: str = "filter") -> PopularityRecommender:
     """Popularity by country, "at" to "ch"; the scores of each are some order of the catalogue."""
-    return PopularityRecommender(seeing(seen_items), IDS, popularity_scores(), COUNTRIES)
+    likes = likes_of(tables(np.random.default_rng(0))[0])
+    return PopularityRecommender(seeing(seen_items), IDS, popularity_scores(), COUNTRIES, likes)
 
 
 def seeing(seen_items: str) -> Config:
@@ -255,7 +277,7 @@ def export(small: Small, folder: Path, **facts: Any) -> Path:
     tf.saved_model.save(small.module, str(folder), signatures=small.signatures)
     (folder / "fingerprint.pb").unlink(missing_ok=True)
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
-    write_state(folder / STATE, TITLES.items(), QUERIES.items())
+    write_state(folder / STATE, TITLES.items(), QUERIES.items(), small.catalogue.likes.names)
     write_golden(small, folder)
     seal(folder, bundle_facts(small, folder, searcher=kind) | facts)
     return folder

@@ -236,6 +236,22 @@ def test_a_given_history_replaces_the_stored_one_and_passes_over_unknown_ids(bun
     assert {"i20", "i21"} <= set(ids(bundle.recommend("u1", 200, history=[])))
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"user": "caf\udce9"}, "user"),
+        ({"likes": ["caf\udce9"]}, "likes"),
+        ({"history": ["caf\udce9"]}, "history"),
+        ({"exclude": ["caf\udce9"]}, "exclude"),
+    ],
+)
+def test_bytes_that_are_not_utf_8_are_refused_in_one_line(bundle, given, name):
+    with pytest.raises(RequestError) as raised:  # the shell gives such bytes as lone surrogates
+        bundle.recommend(**given)
+    assert name in one_line(raised)
+    assert "\udce9" not in str(raised.value)  # which no terminal can show
+
+
 def test_only_unknown_ids_are_an_empty_history(bundle):
     assert bundle.recommend("u1", history=["nobody"]) == bundle.recommend("u1", history=[])
 
@@ -323,6 +339,21 @@ def test_an_id_that_is_no_text_is_refused(bundle, bad):
     for given in ({"history": [bad]}, {"exclude": [bad]}):
         with pytest.raises(RequestError, match="no text"):
             bundle.recommend("u1", **given)
+
+
+def test_similar_items_have_titles_and_come_nearest_first(bundle):
+    found = bundle.similar("i20", 5)
+    assert len({one.item for one in found} - {"i20"}) == 5
+    assert found[0].title == bundle.state.titles([found[0].item]).get(found[0].item, found[0].item)
+    scores = [one.score for one in found]
+    assert scores == sorted(scores, reverse=True)
+    assert [one.item for one in bundle.similar("i20", 4, exclude=[found[0].item])] == [one.item for one in found[1:]]
+
+
+@pytest.mark.parametrize("item", ["nobody", "", "\udc80"])
+def test_neighbours_of_an_unknown_item_are_refused(bundle, item):
+    with pytest.raises(RequestError, match=r"^item: found"):
+        bundle.similar(item)
 
 
 def test_a_signature_that_the_bundle_lacks_is_named(bundle):

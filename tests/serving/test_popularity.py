@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.load import parse
+from serving.likes import Likes
 from serving.popularity import PopularityRecommender
 from tests.serving import small
 from tests.serving.small import COUNTRIES, IDS, ITEMS, inputs_of, lists, one, strings
@@ -95,7 +96,9 @@ def test_numbers_beyond_reason_do_not_matter(popular):
 @pytest.mark.parametrize("segment", ["country", None])
 def test_overall_popularity_alone(exact, segment):
     config = parse(small.CONFIG | {"data": small.CONFIG["data"] | {"segment": segment}})
-    module = PopularityRecommender(config, IDS, small.popularity_scores()[-1:], [])
+    module = PopularityRecommender(
+        config, IDS, small.popularity_scores()[-1:], [], Likes([], np.zeros((ITEMS, 0), np.int32))
+    )
     found = lists(dataclasses.replace(exact, module=module).call("recommend", inputs_of([[], ["i20"]])))
     assert found == [expected("", 10, set()), expected("", 10, {"i20"})]
 

@@ -32,7 +32,7 @@ def test_raw_inputs_of_each_kind(name, dtype, shape):
 def test_a_request_names_its_features_its_time_and_its_history():
     assert set(request_specs(parse(CONFIG))) == {
         *("user", "country", "age", "device", "battery", "mood", "departure"),
-        *("time", "history", "history_time"),
+        *("time", "history", "history_time", "likes"),
     }
 
 
@@ -58,17 +58,19 @@ def test_a_time_without_a_column_is_the_requests_own():
 
 def test_a_config_without_queries_or_events_still_takes_time_and_history():
     config = parse(CONFIG | {"features": CONFIG["features"][:1], "data": CONFIG["data"] | {"segment": None}})
-    assert set(request_specs(config)) == {"time", "history", "history_time"}
+    assert set(request_specs(config)) == {"time", "history", "history_time", "likes"}
 
 
 def test_the_exported_signatures_take_and_give_what_is_promised(exact_bundle):
     table = verify(exact_bundle)["signatures"]
     config = parse(CONFIG)
-    assert set(table) == {"recommend", "retrieve", "rank", "embed_user", "embed_item"}
+    assert set(table) == {"recommend", "retrieve", "rank", "embed_user", "embed_item", "similar_items"}
     assert set(table["recommend"]["inputs"]) == set(table["retrieve"]["inputs"]) == set(list_specs(config))
     assert set(table["rank"]["inputs"]) == {*request_specs(config), "candidates"}
     assert set(table["recommend"]["outputs"]) == {"items", "scores", "count", "filled"}
     assert set(table["retrieve"]["outputs"]) == set(table["rank"]["outputs"]) == {"items", "scores", "count"}
+    assert set(table["similar_items"]["inputs"]) == {"item", "exclude", "k"}
+    assert set(table["similar_items"]["outputs"]) == {"items", "scores", "count"}
     for name, spec in list_specs(config).items():
         described = table["recommend"]["inputs"][name]
         assert (described["dtype"], described["shape"]) == (spec.dtype.name, spec.shape.as_list())

@@ -129,14 +129,21 @@ def screened(monkeypatch):
     monkeypatch.setattr(screening, "CHUNK", 16)
 
 
-def dot_product_world(seed: int, rows: int = 40, n_items: int = 150) -> tuple[DotProduct, Requests, np.ndarray]:
-    """Vectors of small whole numbers, whose products are exact and often level; half of the targets score high."""
+def dot_product_world(
+    seed: int, rows: int = 40, n_items: int = 150, several: tuple[int, ...] = ()
+) -> tuple[DotProduct, Requests, np.ndarray]:
+    """Vectors of small whole numbers, whose products are exact and often level; half of the targets score high.
+
+    several: () for one vector of each request, (m,) for m.
+    """
     rng = np.random.default_rng(seed)
     items = rng.integers(-2, 3, (n_items, 6)).astype(np.float32)
-    queries = rng.integers(-2, 3, (rows, 6)).astype(np.float32)
+    queries = rng.integers(-2, 3, (rows, *several, 6)).astype(np.float32)
     eligible = rng.random(n_items) < 0.8
     histories = [list(rng.permutation(n_items)[: rng.integers(0, 60)]) for _ in range(rows)]
-    best = np.argsort(-queries @ items.T, axis=1)[np.arange(rows), rng.integers(0, 20, rows)]
+    best = np.argsort(-(queries @ items.T).reshape(rows, -1, n_items).max(axis=1), axis=1)[
+        np.arange(rows), rng.integers(0, 20, rows)
+    ]
     targets = [[int(item)] if row % 5 else [] for row, item in enumerate(np.where(rng.random(rows) < 0.5, best, 7))]
     return DotProduct(lambda part: queries[part.query], items), requests(histories, targets), eligible
 
@@ -150,6 +157,23 @@ def test_dot_products_are_ranked_like_any_scores(screened, k, filter_seen):
         found = rank(scorer, asked, k, eligible, filter_seen)
         np.testing.assert_array_equal(found.items, plain.items)
         np.testing.assert_array_equal(found.scores, plain.scores)
+
+
+@pytest.mark.parametrize("filter_seen", [True, False])
+@pytest.mark.parametrize("k", [1, 10, 200])
+def test_the_best_of_several_vectors_ranks(screened, k, filter_seen):
+    for seed in range(5):
+        scorer, asked, eligible = dot_product_world(seed, several=(3,))
+        vectors = scorer.queries(asked)
+        table = np.stack([[max(item @ one for one in row) for item in scorer.items] for row in vectors])
+        plain = rank(lambda part, table=table: table[part.query], asked, k, eligible, filter_seen)
+        np.testing.assert_array_equal(scorer(asked), table)
+        for found in (
+            rank(scorer, asked, k, eligible, filter_seen),
+            rank_targets(scorer, asked, k, eligible, filter_seen),
+        ):
+            np.testing.assert_array_equal(found.items, plain.items)
+            np.testing.assert_array_equal(found.scores, plain.scores)
 
 
 @pytest.mark.parametrize("filter_seen", [True, False])

@@ -16,6 +16,7 @@ from configs.schema import Config
 from pipelines.dataset import load_dataset
 from pipelines.evaluation.results import Results, save_results
 from pipelines.evaluation.scoreboard import scoreboard
+from pipelines.index import record as searcher_trials
 from pipelines.prepare import prepare
 from pipelines.report.summary import STAGES
 from pipelines.verdicts import Verdict, as_json, save_verdicts
@@ -95,8 +96,15 @@ def make_run(
     _write(stages["train"] / "fitted.json", {"best_epoch": 2, "best_recall": 0.41, "epochs": 3})
     write_tuning(stages["baselines"], LIST_K)
     write_board(stages["train"] / "tensorboard")
-    tried = [{"reorder": 2.0, "leaves": 0.1, "recall": 0.91}, {"reorder": 4.0, "leaves": 0.1, "recall": 0.985}]
-    _write(stages["index"] / "tuning.json", tried)
+    layout = {"leaves": 100, "dims": 2, "threshold": 0.2}
+    trials = (
+        searcher_trials.Trial(layout, {"leaves": 10, "reorder": 200}, 0.91, 0.9, 150.0, 1_000_000),
+        searcher_trials.Trial(layout, {"leaves": 10, "reorder": 400}, 0.985, 0.981, 210.0, 1_000_000),
+        searcher_trials.Trial(layout, {"leaves": 20, "reorder": 400}, 0.985, 0.981, 290.0, 1_000_000),
+    )
+    held_out = searcher_trials.Interval(0.984, 0.98, 0.988, 500)
+    tuning = searcher_trials.IndexTuning("scann", K, 0.98, trials, 1, held_out)
+    searcher_trials.save_index_tuning(tuning, stages["index"])
     towers = result(requests, K, 0.5, 0.55)
     save_results({"towers": towers, "towers, exact search": towers}, stages["gate"] / "results.npz")
     save_verdicts(gate_verdicts(requests), stages["gate"] / "verdicts.json")

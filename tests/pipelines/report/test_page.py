@@ -80,8 +80,8 @@ def test_names_from_data_are_text(html, read) -> None:
 
 def test_every_figure_is_there_named_and_follows_the_page(html, read) -> None:
     # two standings; history, newcomers, the hostile one; decile; towers by history, decile; funnel, ceilings; a gate;
-    # two models' scores; curves
-    assert len([label for label in read.figures if label]) == read.tags.count("svg") == 14
+    # two models' scores; curves; the searcher
+    assert len([label for label in read.figures if label]) == read.tags.count("svg") == 15
     assert "prefers-color-scheme: dark" in html
     assert "#0102" not in html
 

@@ -16,7 +16,7 @@ from pipelines.rolling import headline, load_rolling, print_rolling, rolling_plo
 from pipelines.rolling.contenders import popularity, towers
 from pipelines.rolling.replay import answer
 from pipelines.rolling.results import save_rolling
-from pipelines.rolling.steps import steps_of
+from pipelines.rolling.steps import check_data, steps_of
 from tests.pipelines.rolling.worlds import QUIET, Recent, dataset, replayed
 from tests.world import DAY
 
@@ -194,4 +194,4 @@ def test_a_window_in_which_no_one_can_be_asked():
     events = [(0, 0, 0.0), (0, 1, 11.2), (0, 2, 11.7), (1, 3, 12.5), (2, 1, 15.0)]
     data = dataset(events, 12)
     with pytest.raises(DataError, match="in none of the 10 steps does a query with a past take something new"):
-        replayed(data, [popularity(data, Popularity())])
+        check_data(data)

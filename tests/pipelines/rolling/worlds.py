@@ -17,6 +17,7 @@ from pipelines.rolling.judge import judge
 from pipelines.rolling.replay import Measured, answer
 from pipelines.rolling.results import Replay
 from pipelines.rolling.steps import steps_of
+from pipelines.split import Cut
 from pipelines.tables import Interactions, Requests
 from tests import world
 from tests.world import DAY, START
@@ -70,6 +71,10 @@ class Recent:
     def static(self) -> np.ndarray:
         """One-hot blocks, and no bias."""
         return np.eye(self.blocks + 1, dtype=np.float32)[np.arange(self.n_items) % self.blocks]
+
+    def items_at(self, dataset: Dataset, cut: Cut) -> np.ndarray:
+        """With trends as of the cut."""
+        return np.concatenate([self.static, dataset.trend_at(cut)], axis=1)
 
     def of(self, requests: Requests) -> np.ndarray:
         """How often each block occurs; trends weigh nothing."""

@@ -1,0 +1,78 @@
+"""What tuning a searcher tried and chose, as it stands in tuning.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipelines.evaluation.bootstrap import Interval
+
+_FILE = "tuning.json"
+ENOUGH = 100  # held-out query vectors; with fewer nothing can be told of a recall
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One layout at one effort (numbers by name; none for exact search) on Q query vectors.
+
+    recall: mean share of the k best that were found, and low, the lower end of its 95 % interval; microseconds: the
+    median search for one query in the graph; nbytes: what it reads from.
+    """
+
+    layout: dict[str, float]
+    effort: dict[str, float]
+    recall: float
+    low: float
+    microseconds: float
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class IndexTuning:
+    """All trials, which of them is in use, and its recall at k on query vectors that played no part in the choice."""
+
+    kind: str
+    k: int
+    target: float
+    trials: tuple[Trial, ...]
+    chosen: int
+    held_out: Interval
+
+    @property
+    def verdict(self) -> str:
+        """Whether the target is met on held-out queries: "met", "missed" or "cannot tell"."""
+        if self.kind == "exact":
+            return "met"
+        if self.held_out.n < ENOUGH or self.held_out.mean < self.target <= self.held_out.high:
+            return "cannot tell"
+        return "met" if self.held_out.mean >= self.target else "missed"
+
+    @property
+    def pareto(self) -> tuple[int, ...]:
+        """Places of the trials that no other betters in recall, time and bytes at once."""
+        return tuple(
+            place for place, one in enumerate(self.trials) if not any(_betters(other, one) for other in self.trials)
+        )
+
+    @property
+    def table(self) -> tuple[int, ...]:
+        """Places worth reading, quickest first: those that no other betters, and the one in use."""
+        return tuple(sorted({*self.pareto, self.chosen}, key=lambda place: self.trials[place].microseconds))
+
+
+def _betters(one: Trial, other: Trial) -> bool:
+    ours, theirs = ((-trial.recall, trial.microseconds, trial.nbytes) for trial in (one, other))
+    return ours != theirs and all(a <= b for a, b in zip(ours, theirs, strict=True))
+
+
+def save_index_tuning(tuning: IndexTuning, folder: Path) -> None:
+    """Write tuning.json."""
+    (folder / _FILE).write_text(json.dumps(asdict(tuning), indent=2) + "\n")
+
+
+def load_index_tuning(folder: Path) -> IndexTuning:
+    """Read what `save_index_tuning` wrote."""
+    found = json.loads((folder / _FILE).read_text())
+    trials = tuple(Trial(**trial) for trial in found.pop("trials"))
+    return IndexTuning(**{**found, "trials": trials, "held_out": Interval(**found["held_out"])})

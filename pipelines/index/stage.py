@@ -1,0 +1,45 @@
+"""The index stage: item vectors at the test cut, and a searcher tuned to the recall that the config asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from configs.schema import Config
+from pipelines.dataset import Dataset, load_dataset
+from pipelines.index.item_index import ItemIndex, save_index
+from pipelines.index.record import save_index_tuning
+from pipelines.index.tuning import tune
+from pipelines.index.words import tuning_words
+from pipelines.progress import Progress
+from pipelines.projector import write_projector
+from pipelines.stage import Inputs
+from pipelines.tables import Requests
+from pipelines.train import REFITTED, load_towers
+
+_QUERIES = 2000  # query vectors, half of them to choose by and half to judge
+
+
+def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Write the searcher, the vectors, what tuning tried, and the projector's files."""
+    dataset = load_dataset(config, inputs["prepare"])
+    cut, asked = dataset.cuts.test, config.index
+    vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
+    rows = np.flatnonzero(dataset.eligible(cut)).astype(np.int32)
+    progress.expect(asked.builds, "layouts")
+    searcher, tuning = tune(
+        asked.searcher, vectors.items[rows], vectors.of(_validation(dataset)), asked.candidates, asked.target_recall,
+        asked.builds, progress.advance,
+    )  # fmt: skip
+    progress.say(f"{searcher.kind} over {len(rows):,} items: {tuning_words(tuning)}")
+    save_index(ItemIndex(searcher, rows, vectors.static, vectors.trend), out)
+    save_index_tuning(tuning, out)
+    write_projector(dataset, vectors.static[:, : config.towers.embedding_dim], cut, out / "tensorboard")
+
+
+def _validation(dataset: Dataset) -> Requests:
+    """Validation requests: their queries look like those of the test window, and nothing is judged on them."""
+    requests = dataset.validation_requests
+    chosen = np.random.default_rng(dataset.config.seed).permutation(len(requests))[:_QUERIES]
+    return requests.take(np.sort(chosen))

@@ -1,0 +1,21 @@
+"""The tuning of a searcher in words."""
+
+from __future__ import annotations
+
+from pipelines.index.record import ENOUGH, IndexTuning
+
+
+def tuning_words(tuning: IndexTuning) -> str:
+    """One line: the recall reached, on what, in which time."""
+    if tuning.kind == "exact":
+        return "every item is scored"
+    found, chosen = tuning.held_out, tuning.trials[tuning.chosen]
+    reached = f"recall@{tuning.k} {found.mean:.4f} [{found.low:.4f}, {found.high:.4f}] on {found.n:,} held-out queries"
+    said = f"target {tuning.target:g} {tuning.verdict}" if tuning.verdict != "cannot tell" else _too_few(tuning)
+    return f"{reached}, {said}; {chosen.microseconds:,.0f} microseconds a query, {len(tuning.trials)} settings tried"
+
+
+def _too_few(tuning: IndexTuning) -> str:
+    if tuning.held_out.n < ENOUGH:
+        return f"too few to tell (at least {ENOUGH}) of the target {tuning.target:g}"
+    return f"too few to tell of the target {tuning.target:g}"

@@ -1,0 +1,157 @@
+"""An inverted file of core TensorFlow operations alone: what a stock TF Serving binary can load.
+
+Items lie in the order of their leaves, the cells of k-means (Sivic and Zisserman 2003; Jégou et al. 2011, without the
+codes); a query scores the centroids, and then exactly every item of the best leaves.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from serving.searchers.base import doubled, pad
+from towers.backend import tf
+
+_LEAVES = 4.0  # times sqrt(N): smaller than ScaNN's, as every item of a leaf is scored exactly
+_SHARES = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)  # of the leaves
+_SAMPLE = 32  # items for each leaf that the centroids are learned on
+_ROUNDS = 10  # of k-means
+_SLACK = 4  # items scored, at least, for each one asked for
+_LEAST = 1024  # items scored at least
+_BLOCK = 8192  # items whose leaf is looked up at once
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Leaves: cells of k-means; some may turn out empty and are dropped."""
+
+    leaves: int
+
+    @classmethod
+    def of(cls, size: int) -> Layout:
+        """About 4 sqrt(N) for `size` items."""
+        return cls(min(size, round(_LEAVES * math.sqrt(size))))
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Leaves searched."""
+
+    leaves: int
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Items in the order of their leaves: vectors [N, D], places [N] (which item it is), centroids [L, D], and where
+    each leaf starts, [L + 1]."""
+
+    vectors: np.ndarray
+    places: np.ndarray
+    centroids: np.ndarray
+    starts: np.ndarray
+
+
+class Ivf(tf.Module):
+    """Exact scores of the items in those leaves whose centroids score best.
+
+    A call that asks for much searches as many leaves as hold that much, in steps of two: a query is rarely answered
+    differently in another batch, whose longest history asks for more.
+    """
+
+    kind = "ivf"
+
+    def __init__(self, cells: Cells, layout: Layout, effort: Effort) -> None:
+        super().__init__()
+        self.size = len(cells.vectors)
+        self.layout, self.effort = layout, effort
+        self.vectors = tf.Variable(cells.vectors, trainable=False)
+        self.places = tf.Variable(cells.places, trainable=False)
+        self.centroids = tf.Variable(cells.centroids, trainable=False)
+        self.starts = tf.Variable(cells.starts, trainable=False)
+
+    @classmethod
+    def build(cls, vectors: np.ndarray, layout: Layout | None = None) -> Ivf:
+        """Build over `vectors` [N, D]; a tenth of the leaves, and at least about 1,024 items, are searched."""
+        vectors, layout = np.asarray(vectors, np.float32), layout or Layout.of(len(vectors))
+        centroids = _centroids(vectors, min(layout.leaves, len(vectors)))  # a layout may outlive items
+        used, leaf = np.unique(_nearest(vectors, centroids), return_inverse=True)
+        order = np.argsort(leaf, kind="stable").astype(np.int32)
+        starts = np.append(0, np.cumsum(np.bincount(leaf, minlength=len(used)))).astype(np.int32)
+        effort = Effort(math.ceil(len(used) * min(1.0, max(0.1, _LEAST / len(vectors)))))
+        return cls(Cells(vectors[order], order, centroids[used], starts), layout, effort)
+
+    @classmethod
+    def restore(cls, parts: Mapping[str, np.ndarray]) -> Ivf:
+        """Rebuild from saved arrays."""
+        cells = Cells(*(parts[field.name] for field in fields(Cells)))
+        return cls(cells, Layout(int(parts["leaves"])), Effort(int(parts["searched"])))
+
+    def save(self, path: Path) -> None:
+        """Write the items by leaf, the layout and the effort."""
+        arrays = {field.name: getattr(self, field.name).numpy() for field in fields(Cells)}
+        np.savez(path, kind=self.kind, leaves=self.layout.leaves, searched=self.effort.leaves, **arrays)
+
+    def efforts(self, k: int) -> Sequence[Sequence[Effort]]:
+        """One ladder of more and more leaves."""
+        return [[Effort(leaves) for leaves in sorted({math.ceil(share * self.layout.leaves) for share in _SHARES})]]
+
+    def layouts(self) -> Sequence[Layout]:
+        """More and fewer leaves, as far as there are items for them."""
+        numbers = (round(self.layout.leaves * times) for times in (2.0, 0.5))
+        return [Layout(leaves) for leaves in numbers if 1 <= leaves <= self.size]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of vectors, centroids and rows."""
+        return sum(int(tf.size(part)) * part.dtype.size for part in self.variables)
+
+    def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Searcher.search`."""
+        scores, rows = self._each(queries, tf.minimum(k, self.size), tf.constant(self.effort.leaves))
+        return pad(scores, rows, k)
+
+    @tf.function(reduce_retracing=True)  # called eagerly, the loop would else run in Python
+    def _each(self, queries: tf.Tensor, found: tf.Tensor, leaves: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores and rows [B, found] of queries [B, D], `leaves` searched."""
+        types = (tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32))
+        nothing = tf.zeros([0, found]), tf.zeros([0, found], tf.int32)
+        return tf.cond(
+            tf.shape(queries)[0] > 0,
+            lambda: tf.map_fn(lambda query: self._one(query, found, leaves), queries, fn_output_signature=types),
+            lambda: nothing,
+        )
+
+    def _one(self, query: tf.Tensor, found: tf.Tensor, leaves: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores and rows [found] of one query [D]."""
+        order = tf.argsort(-tf.linalg.matvec(self.centroids, query), stable=True)
+        starts, ends = tf.gather(self.starts, order), tf.gather(self.starts, order + 1)
+        wanted = doubled(_SLACK * found, _LEAST)
+        enough = 1 + tf.reduce_sum(tf.cast(tf.cumsum(ends - starts) < tf.minimum(wanted, self.size), tf.int32))
+        searched = tf.maximum(leaves, enough)
+        items = tf.ragged.range(starts[:searched], ends[:searched]).flat_values
+        scores, best = tf.math.top_k(tf.linalg.matvec(tf.gather(self.vectors, items), query), found)
+        return scores, tf.gather(self.places, tf.gather(items, best))
+
+
+def _centroids(vectors: np.ndarray, leaves: int) -> np.ndarray:
+    """Centroids [leaves, D] of k-means over a sample."""
+    from sklearn.cluster import KMeans  # half a second to import, and needed only where an index is built
+
+    rng = np.random.default_rng(0)
+    sample = vectors[np.sort(rng.permutation(len(vectors))[: _SAMPLE * leaves])]
+    means = KMeans(leaves, init="random", n_init=1, max_iter=_ROUNDS, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer distinct vectors than leaves: some stay empty, and are dropped
+        return means.fit(sample).cluster_centers_.astype(np.float32)
+
+
+def _nearest(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """The leaf of each vector, [N]: its nearest centroid."""
+    half = (centroids**2).sum(axis=1) / 2
+    blocks = (vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK))
+    return np.concatenate([(block @ centroids.T - half).argmax(axis=1) for block in blocks])

@@ -1,0 +1,42 @@
+"""What a benchmark on real data is asked for on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.load import builtin, load
+from configs.schema import Config
+
+
+@dataclass(frozen=True)
+class Asked:
+    """data: the folder of the data set; seeds: how many, from 0; overrides: as with --set, key=value."""
+
+    data: str
+    seeds: int
+    overrides: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: str) -> Asked:
+        """From the arguments of this process; `data` is the default."""
+        parser = argparse.ArgumentParser()
+        parser.add_argument("data", nargs="?", default=data)
+        parser.add_argument("overrides", nargs="*", help="key=value, as with --set")
+        parser.add_argument("--seeds", type=int, default=1)
+        found = parser.parse_args()
+        return cls(found.data, found.seeds, tuple(found.overrides))
+
+    def config(self, name: str, *overrides: str, seed: int = 0) -> Config:
+        """A shipped config on the data, with these overrides and those that were asked for."""
+        changes = [f"data.path={self.data}", f"seed={seed}", *overrides, *self.overrides]
+        return load(builtin(name), changes)
+
+
+def spread(values: list[float]) -> str:
+    """How far seeds lie apart, in words; nothing for one."""
+    if len(values) == 1:
+        return ""
+    return f"{len(values)} seeds: {min(values):.4f} to {max(values):.4f}, sd {np.std(values, ddof=1):.4f}"

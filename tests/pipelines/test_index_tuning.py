@@ -1,0 +1,116 @@
+"""Tuning a searcher: what it promises of recall, and that it says when it cannot tell."""
+
+import numpy as np
+import pytest
+
+from pipelines.candidates import search
+from pipelines.evaluation.bootstrap import Interval
+from pipelines.index.overlap import overlap_by_row
+from pipelines.index.record import IndexTuning, Trial, load_index_tuning, save_index_tuning
+from pipelines.index.tuning import tune
+from pipelines.index.words import tuning_words
+from serving.searchers import Exact
+
+K = 20
+
+
+def _world(items=3000, queries=600, width=16):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(40, width))
+    vectors = centres[rng.integers(0, 40, items + queries)] + rng.normal(size=(items + queries, width))
+    return vectors[:items].astype(np.float32), vectors[items:].astype(np.float32)
+
+
+def _tune(kind, vectors, queries, target=0.9, builds=2):
+    built = []
+    found = tune(kind, vectors, queries, K, target, builds, lambda: built.append(None))
+    return *found, len(built)
+
+
+@pytest.mark.parametrize("kind", ["scann", "ivf"])
+def test_the_target_is_met_on_queries_that_played_no_part(kind):
+    vectors, queries = _world()
+    searcher, tuning, built = _tune(kind, vectors, queries)
+    assert built == 2
+    assert tuning.verdict == "met"
+    truth, found = (search(one, queries[1::2], K)[1] for one in (Exact.build(vectors), searcher))
+    recall = overlap_by_row(found, truth).mean()
+    assert recall == pytest.approx(tuning.held_out.mean)
+    assert recall >= 0.9
+    assert tuning.held_out.n == 300
+
+
+@pytest.mark.parametrize("kind", ["scann", "ivf"])
+def test_the_choice_is_the_quickest_that_surely_reaches_the_target(kind):
+    _, tuning, _ = _tune(kind, *_world(), builds=1)
+    able = [trial for trial in tuning.trials if trial.low >= tuning.target]
+    assert tuning.trials[tuning.chosen] == min(able, key=lambda trial: trial.microseconds)
+    assert len(tuning.trials) < 12  # of 15: bisected, not walked through
+
+
+def test_with_few_queries_it_says_that_it_cannot_tell():
+    vectors, queries = _world(items=300)
+    _, tuning, _ = _tune("ivf", vectors, queries[:20], builds=1)
+    assert tuning.verdict == "cannot tell"
+    assert "too few to tell (at least 100)" in tuning_words(tuning)
+
+
+def test_a_target_out_of_reach_is_missed_with_the_best_there_is():
+    vectors, queries = _world(items=300)
+    _, tuning, _ = _tune("ivf", vectors, queries, target=1.0, builds=1)
+    assert tuning.trials[tuning.chosen].recall == 1
+    _, tuning, _ = _tune("ivf", vectors, queries, target=1.1, builds=1)
+    assert tuning.trials[tuning.chosen].recall == 1
+    assert tuning.verdict == "missed"
+    assert "target 1.1 missed" in tuning_words(tuning)
+
+
+@pytest.mark.parametrize(
+    ("mean", "high", "n", "verdict"),
+    [
+        (0.95, 0.96, 300, "met"),
+        (0.94, 0.96, 300, "cannot tell"),
+        (0.93, 0.94, 300, "missed"),
+        (1, 1, 99, "cannot tell"),
+    ],
+)
+def test_verdicts(mean, high, n, verdict):
+    assert IndexTuning("ivf", K, 0.95, (), 0, Interval(mean, 0.9, high, n)).verdict == verdict
+
+
+@pytest.mark.parametrize("kind", ["scann", "ivf"])
+@pytest.mark.parametrize(("items", "queries"), [(1, 4), (2, 4), (200, 1)])
+def test_a_handful_of_items_or_queries(kind, items, queries):
+    _, tuning, _ = _tune(kind, *_world(items, queries), builds=4)
+    assert tuning.trials[tuning.chosen].recall == 1
+    assert tuning.held_out.n == queries // 2
+    assert tuning.verdict == "cannot tell"
+
+
+def test_exact_search_has_nothing_to_tune():
+    searcher, tuning, built = _tune("exact", *_world(items=50))
+    assert (searcher.kind, tuning.trials, tuning.verdict, built) == ("exact", (), "met", 1)
+    assert tuning_words(tuning) == "every item is scored"
+
+
+def test_several_query_vectors_are_tuned_for():
+    vectors, queries = _world()
+    _, tuning, _ = _tune("ivf", vectors, queries.reshape(200, 3, 16), builds=1)
+    assert tuning.held_out.n == 100
+    assert tuning.verdict == "met"
+
+
+def test_what_no_other_betters():
+    def trial(recall, microseconds, nbytes=1):
+        return Trial({}, {}, recall, recall, microseconds, nbytes)
+
+    trials = trial(0.9, 10), trial(0.9, 10), trial(0.8, 10), trial(0.8, 5), trial(0.95, 30), trial(0.95, 40, 0)
+    tuning = IndexTuning("ivf", K, 0.9, trials, 2, Interval(0.8, 0.8, 0.8, 300))
+    assert tuning.pareto == (0, 1, 3, 4, 5)
+    assert tuning.table == (3, 0, 1, 2, 4, 5)
+
+
+def test_written_and_read(tmp_path):
+    _, tuning, _ = _tune("ivf", *_world(items=200, queries=40), builds=1)
+    save_index_tuning(tuning, tmp_path)
+    assert load_index_tuning(tmp_path) == tuning
