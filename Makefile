@@ -23,8 +23,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install  ## run the whole pipeline on simulated data and print recommendations
 	$(BIN)/twinspire demo
 
-test: install  ## run the tests, two files at a time (JOBS=n); ARGS="-m 'not slow'" for the quick ones
-	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(ARGS)
+test: install  ## run the tests, two at a time (JOBS=n); ARGS="-m 'not slow'" for the quick ones
+	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
 
 lint: install  ## check style and types
 	$(BIN)/ruff check .

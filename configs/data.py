@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from configs.units import Count, Section
+
+FILTER = "filter_"  # before the name of a filter: its column of the prepared items, its input of a signature
+SEPARATOR = "|"  # between the values that an item has of one filter
 
 
 class EventTable(Section):
@@ -43,6 +46,8 @@ class ItemTable(Section):
     id: str
     title: str | None = None  # shown to people; the id is shown where there is none
     available_from: str | None = None  # when an item enters the catalogue, on the events' time axis
+    # columns whose values a request may insist on, such as in_stock or region; several values are joined by "|"
+    filters: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], ...] = ()
 
 
 class QueryTable(Section):

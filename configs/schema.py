@@ -9,7 +9,7 @@ from keyword import iskeyword
 
 from pydantic import Field, model_validator
 
-from configs.data import Data
+from configs.data import FILTER, Data
 from configs.features import Feature
 from configs.stages import (
     Baselines,
@@ -63,7 +63,7 @@ class Config(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"features: the name {name!r} is used {names.count(name)} times")
-            if name in _RESERVED or iskeyword(name):
+            if name in _RESERVED or iskeyword(name) or name.startswith(FILTER):
                 raise ValueError(f"features: the name {name!r} is reserved; choose another and set column")
         if not self.on("items"):
             raise ValueError("features: none describes items; expected at least the item id")

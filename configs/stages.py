@@ -244,7 +244,7 @@ class Train(Section):
     target: Literal["next", "future"] = "future"
     horizon: Duration | None = None  # "future": how far after an event its targets may lie
     cold_items: float = Field(default=0.1, ge=0, lt=1)
-    cold_weight: float = Field(default=1.4, gt=0)
+    cold_weight: float = Field(default=1.8, gt=0)
     weighted: bool = True  # whether a target counts by its event's strength: data.events.weights and value
     batch: Count = 1024  # about how many examples a step takes; an example is an event to be predicted
     learning_rate: float = Field(default=1e-3, gt=0)

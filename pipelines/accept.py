@@ -7,12 +7,12 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from configs.data import EventTable
+from configs.data import FILTER, SEPARATOR, EventTable
 from configs.errors import ConfigError, DataError
 from configs.features import Feature
 from configs.schema import Config
 from pipelines.feature_columns import parse
-from pipelines.normalise import as_clock, as_number, as_order, as_text
+from pipelines.normalise import as_clock, as_joined, as_number, as_order, as_text
 from pipelines.sources.base import ROW, require
 
 
@@ -22,7 +22,8 @@ def number_rows(table: ir.Table) -> ir.Table:
 
 
 def parse_items(config: Config, table: ir.Table, origin: str) -> ir.Table:
-    """`ROW`, item, title, available_from, reason (null: accepted) and the item features, null where missing.
+    """`ROW`, item, title, available_from, reason (null: accepted), the item features, and filter_NAME for each filter;
+    null where missing.
 
     `available_from` may lie in the future: that is when an announced item enters. Raises: DataError.
     """
@@ -39,6 +40,9 @@ def parse_items(config: Config, table: ir.Table, origin: str) -> ir.Table:
         reasons.append((unread, "unreadable available_from"))
     _refuse_two_titles(config)
     columns |= _features(config, "items", table, section.id, origin)
+    for name in section.filters:
+        raw = require(table, name, "data.items.filters", origin)
+        columns[FILTER + name] = as_joined(raw, SEPARATOR)
     return table.select(ROW, item=item, **columns, reason=_first(reasons))
 
 

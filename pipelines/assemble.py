@@ -8,6 +8,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
+from configs.data import FILTER
 from configs.errors import DataError
 from configs.schema import Config
 from pipelines.accept import (
@@ -110,6 +111,7 @@ def _items(config: Config, catalogue: ir.Table | None, events: ir.Table, raw: Ra
     catalogue = _stored(backend, catalogue)
     check(catalogue, "item", config.on("items"), origin)
     filled = {feature.name: fill(feature, catalogue[feature.name]) for feature in config.on("items")}
+    filled |= {FILTER + name: catalogue[FILTER + name].fill_null("") for name in config.data.items.filters}
     filled["title"] = ibis.coalesce(catalogue["title"].nullif(""), catalogue["item"])
     names = list(dict.fromkeys(["item", "title", "available_from", *filled]))
     return _stored(backend, _ranked(catalogue.mutate(**filled), "item").select(ROW, *names))

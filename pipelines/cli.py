@@ -24,6 +24,7 @@ _INTERRUPTED = 130  # what a shell reports for Ctrl-C
 Override = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set towers.embedding_dim=32")]
 Runs = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
 RunOrConfig = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its TOML file.")]
+Filter = Annotated[list[str] | None, typer.Option(help="Only items that have it: --filter region=eu")]
 Policy = Annotated[str, typer.Option(help="What to publish: model, or popularity when it wins.")]
 
 
@@ -204,6 +205,7 @@ def recommend(
     k: Annotated[int, typer.Option(help="How many.")] = 10,
     history: Annotated[list[str] | None, typer.Option(help="Item ids, oldest first; replaces the stored ones.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Item ids that must not be recommended.")] = None,
+    filter: Filter = None,
     like: Annotated[
         list[str] | None, typer.Option(help="Chosen by someone new: --like category=film, or an item.")
     ] = None,
@@ -211,9 +213,9 @@ def recommend(
     time: Annotated[int | None, typer.Option(help="Moment of the request; default: the end of the data.")] = None,
 ) -> None:
     """Answer from a published bundle."""
-    given = dict(_pair(text) for text in context or [])
-    asked = {"likes": like or [], "history": history, "exclude": exclude or [], "context": given, "time": time}
-    _recommendations(bundle, user, k, **asked)
+    given = dict(_pair("--context", text) for text in context or [])
+    asked = {"likes": like or [], "history": history, "context": given, "time": time}
+    _recommendations(bundle, user, k, exclude=exclude or [], filters=_filters(filter), **asked)
 
 
 @app.command()
@@ -222,12 +224,13 @@ def similar(
     item: Annotated[str, typer.Argument(help="Whose neighbours to list.")],
     k: Annotated[int, typer.Option(help="How many.")] = 10,
     exclude: Annotated[list[str] | None, typer.Option(help="Item ids that must not be listed.")] = None,
+    filter: Filter = None,
 ) -> None:
     """List the items nearest to one, from a published bundle."""
     from serving.bundle import load_bundle
 
     opened = load_bundle(bundle)
-    found = opened.similar(item, k, exclude=exclude or [])
+    found = opened.similar(item, k, exclude=exclude or [], filters=_filters(filter))
     print(f"{len(found)} items similar to {item}, {opened.state.titles([item])[item]}")
     columns = ("item", "left"), ("title", "left"), ("cosine", "right")
     _places(*columns, rows=[(one.item, one.title, f"{one.score:.3f}") for one in found])
@@ -374,11 +377,19 @@ def _command(*words: Any) -> str:
     return shlex.join(["twinspire", *map(str, words)])
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(option: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--context: found {text!r}, expected key=value, e.g. device=phone")
+        raise UserError(f"{option}: found {text!r}, expected key=value, e.g. device=phone")
     return key, value
+
+
+def _filters(given: list[str] | None) -> dict[str, list[str]]:
+    """Values by filter; of one that is named twice an item may have either."""
+    found: dict[str, list[str]] = {}
+    for name, value in (_pair("--filter", text) for text in given or []):
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def main() -> None:

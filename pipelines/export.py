@@ -20,10 +20,11 @@ from pipelines.index.item_index import refreshed
 from pipelines.likes import likes_of
 from pipelines.progress import Progress
 from pipelines.replay import replay, replay_verdicts, write_golden
-from pipelines.served import item_ids, load_parts, recommender_at
+from pipelines.served import filters_of, item_ids, load_parts, recommender_at
 from pipelines.stage import Inputs
 from pipelines.verdicts import as_json, load_verdicts, passed
 from serving.bundle import STATE, seal
+from serving.filters import filter_values
 from serving.popularity import PopularityRecommender
 from serving.recommender import Recommender
 from serving.runtime import signature_table
@@ -77,7 +78,8 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     scores = best.table()
     scores = np.where(dataset.eligible(dataset.cuts.end) & (scores[-1] > 0), scores, -np.inf)
     likes = likes_of(dataset, dataset.cuts.end)
-    module = PopularityRecommender(config, item_ids(dataset), scores, _segments(dataset, best), likes)
+    segments, filters = _segments(dataset, best), filters_of(dataset)
+    module = PopularityRecommender(config, item_ids(dataset), scores, segments, likes, filters)
     folder = out / BUNDLE
     _write(dataset, module, folder)
     write_golden(dataset, folder, "exact")
@@ -136,6 +138,7 @@ def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:
         },
         "meaning": dataset.config.data.events.meaning,
         "items": dataset.n_items,
+        "filters": {name: filter_values(texts) for name, texts in filters_of(dataset).items()},
         "defaults": _defaults(dataset),
         "signatures": signature_table(folder),
     }

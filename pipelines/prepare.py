@@ -55,9 +55,9 @@ class PrepareSummary:
 class Prepared:
     """The prepared tables in memory: N events over the rows of `items` and `queries`.
 
-    items: item, title, available_from (Int64) and features; queries: query and features; kinds: the kind of
-    each event [N], all "" where the data has none; ratings: float32 [N], NaN where an event has none, or None
-    where the config names no column of them.
+    items: item, title, available_from (Int64), features, and filter_NAME for each filter; queries: query and features;
+    kinds: the kind of each event [N], all "" where the data has none; ratings: float32 [N], NaN where an event has
+    none, or None where the config names no column of them.
     """
 
     interactions: Interactions

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.data import FILTER
 from pipelines.dataset import Dataset
 from pipelines.encoded import columns_of
 from pipelines.evaluation.results import load_results
@@ -99,6 +100,7 @@ def raw_inputs(dataset: Dataset, requests: Requests, k: int) -> dict[str, np.nda
         "history_time": requests.history_time.last(width, fill=0).astype(np.int64),
         "likes": np.empty((len(requests), 0), object),
         "exclude": np.empty((len(requests), 0), object),
+        **{FILTER + name: np.empty((len(requests), 0), object) for name in config.data.items.filters},
         "k": np.full(len(requests), k, np.int32),
     }
 

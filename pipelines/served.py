@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from configs.data import FILTER
 from pipelines.baselines.popularity import Popularity, SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset
@@ -53,10 +54,17 @@ def recommender_at(dataset: Dataset, parts: Parts, cut: Cut, index: ItemIndex) -
         popular=np.argsort(-np.where(eligible, overall, -1.0), kind="stable")[: int(eligible.sum())],
         likes=likes_of(dataset, cut),
         mixed=mixed.items if mixed else np.zeros((dataset.n_items, 0), np.float32),
+        filters=filters_of(dataset),
     )
     fitted, mixing = parts.vectors.encoded.fitted, mixed.mixing if mixed else None
     models = Models(parts.vectors.model, parts.scorer.ranker, index.searcher, fitted, mixing)
     return Recommender(dataset.config, models, catalogue)
+
+
+def filters_of(dataset: Dataset) -> dict[str, np.ndarray]:
+    """The values of the catalogue by filter, [N] texts by row."""
+    items = dataset.tables.items
+    return {name: items[FILTER + name].astype(str).to_numpy(object) for name in dataset.config.data.items.filters}
 
 
 def item_ids(dataset: Dataset) -> Sequence[str]:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.data import FILTER
 from configs.errors import UserError
 from configs.features import Feature
 from configs.load import digest, parse
@@ -34,7 +35,9 @@ MANIFEST = "manifest.json"
 _LATEST = 2**62  # differences of two moments still fit 64 bits
 STATE = Path("assets.extra") / "state.sqlite"
 GOLDEN = Path("assets.extra") / "golden.json"
+_SHOWN = 20  # names in a message
 _NUMBER = re.compile("0|[1-9][0-9]*")
+Filters = Mapping[str, Sequence[str]]  # values by name
 _LARGEST = {"number": float(np.finfo(np.float32).max), "time": float(2**62)}  # what float32 and int64 surely hold
 
 
@@ -98,6 +101,7 @@ class Bundle:
         history: Sequence[str] | None = None,
         history_time: Sequence[int] | None = None,
         exclude: Sequence[str] = (),
+        filters: Filters | None = None,
         context: Mapping[str, Any] | None = None,
         time: int | None = None,
     ) -> list[Recommendation]:
@@ -106,14 +110,14 @@ class Bundle:
         user: whose stored features and history are used; an unknown one, or None, is answered from the rest.
         likes: what someone new chose, "feature=value" of items or item ids; such items count as taken, at the
         request's time. history: item ids, oldest first, instead of the stored ones; unknown ids are passed over.
-        history_time:
-        their times, by default the request's. context: request features and overrides of stored ones, by name.
-        time: when it is asked, on the events' time axis; by default the end of the data that the bundle knows.
+        history_time: their times, by default the request's. exclude: item ids that must not be listed. filters: by
+        name, the values of which an item must have one, such as {"region": ["eu", "world"]}. context: request features
+        and overrides of stored ones, by name. time: when it is asked, on the events' time axis; by default the end of
+        the data that the bundle knows.
         Raises: RequestError, BundleError.
         """
         inputs = self.request(user, likes=likes, history=history, history_time=history_time, context=context, time=time)
-        inputs["exclude"] = _strings([_ids("exclude", exclude)])
-        inputs["k"] = np.array([_length(k, self.manifest["items"])], np.int32)
+        inputs |= self._limits(k, exclude, filters)
         answer = self.run("recommend", inputs)
         count = int(answer["count"][0])
         items = [item.decode() for item in answer["items"][0][:count]]
@@ -124,15 +128,16 @@ class Bundle:
             for i, item in enumerate(items)
         ]
 
-    def similar(self, item: str, k: int = 10, *, exclude: Sequence[str] = ()) -> list[Similar]:
-        """The k items nearest to `item`, nearest first. Raises: RequestError, BundleError."""
+    def similar(
+        self, item: str, k: int = 10, *, exclude: Sequence[str] = (), filters: Filters | None = None
+    ) -> list[Similar]:
+        """The k items nearest to `item`, nearest first; exclude and filters as `recommend`.
+
+        Raises: RequestError, BundleError.
+        """
         if not self.state.titles([_utf8("item", item)]):
             raise RequestError(f"item: found {item!r}, expected the id of an item that the bundle knows")
-        inputs = {
-            "item": np.array([item], object),
-            "exclude": _strings([_ids("exclude", exclude)]),
-            "k": np.array([_length(k, self.manifest["items"])], np.int32),
-        }
+        inputs = {"item": np.array([item], object), **self._limits(k, exclude, filters)}
         answer = self.run("similar_items", inputs)
         found = [one.decode() for one in answer["items"][0][: int(answer["count"][0])]]
         titles = self.state.titles(found)
@@ -187,6 +192,19 @@ class Bundle:
         for feature in self._features:
             inputs[feature.name] = raw_value(feature, values.get(feature.name), now)
         return inputs
+
+    def _limits(self, k: int, exclude: Sequence[str], filters: Filters | None) -> dict[str, np.ndarray]:
+        """What may be in a list, as signatures take it. Raises: RequestError."""
+        values, given = self.manifest.get("filters", {}), dict(filters or {})
+        if unknown := sorted(set(given) - set(values)):
+            raise RequestError(f"filters: unknown filter {unknown[0]!r}; expected {_one_of(sorted(values))}")
+        wanted = {name: _ids(f"filter {name}", given.get(name, [])) for name in values}
+        for name, asked in wanted.items():
+            if unknown := [value for value in asked if value not in values[name]]:
+                raise RequestError(f"filter {name}: found {unknown[0]!r}, expected {_one_of(values[name])}")
+        inputs = {FILTER + name: _strings([asked]) for name, asked in wanted.items()}
+        inputs["exclude"] = _strings([_ids("exclude", exclude)])
+        return inputs | {"k": np.array([_length(k, self.manifest["items"])], np.int32)}
 
     def _liked(self, likes: Sequence[str]) -> tuple[list[str], list[str]]:
         """The names among what is liked, and the items. Raises: RequestError."""
@@ -250,6 +268,11 @@ def _ids(name: str, ids: Sequence[str]) -> list[str]:
     if isinstance(ids, (str, bytes)):
         raise RequestError(f"{name}: found the text {ids!r}, expected a list of item ids")
     return list(ids)
+
+
+def _one_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return f"one of {', '.join(names[:_SHOWN])}{more}" if names else "none: the bundle has none"
 
 
 def _utf8(name: str, text: str) -> str:

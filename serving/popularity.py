@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from configs.schema import Config
+from serving.filters import Filters, Texts
+from serving.ids import ItemIds
 from serving.likes import Likes
-from serving.recommender import Tensors, concrete, contains, listed, tracked
+from serving.recommender import Tensors, concrete, listed, tracked
 from serving.requests import rows_of
+from serving.retrieval import contains
 from serving.signatures import list_specs
 from towers.backend import tf
 from towers.features import lookup
@@ -19,24 +22,29 @@ class PopularityRecommender(tf.Module):
     """Answers with the most popular items of the query's segment that it has not seen, those that it likes first.
 
     ids [N]; scores [S + 1, N], one row per segment and the overall scores last, -inf for what must not be listed;
-    segments [S], their values; likes, what can be said to be liked of the items.
+    segments [S], their values; likes, what can be said to be liked of the items; filters, their values by filter, [N].
     """
 
     def __init__(
-        self, config: Config, ids: Sequence[str], scores: np.ndarray, segments: Sequence[str], likes: Likes
+        self,
+        config: Config,
+        ids: Sequence[str],
+        scores: np.ndarray,
+        segments: Sequence[str],
+        likes: Likes,
+        filters: Mapping[str, Texts] | None = None,
     ) -> None:
         super().__init__()
         self._config = config
-        self._items = lookup(ids)
+        self.ids, self.filters = ItemIds(ids), Filters(filters or {})
         self._segment = lookup(segments)
         order = np.argsort(-scores, axis=1, kind="stable")
-        self.ids = tf.Variable([*ids, ""], trainable=False)
         self.order = tf.Variable(order.astype(np.int32), trainable=False)
         self.scores = tf.Variable(np.take_along_axis(scores, order, axis=1).astype(np.float32), trainable=False)
         self._likes = lookup(likes.names)
         self._names = len(likes.names)
         self.of_items = tf.Variable(likes.of_items, trainable=False)
-        self.resources = tracked([self._items, self._segment, self._likes])
+        self.resources = tracked([self._segment, self._likes])
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions to export: a list, and the same list as candidates."""
@@ -57,15 +65,18 @@ class PopularityRecommender(tf.Module):
         seen = inputs["exclude"]
         if self._config.data.seen_items == "filter":
             seen = tf.concat([inputs["history"], seen], axis=1)
-        seen = rows_of(self._items, seen)
+        seen, wanted = self.ids.rows(seen), self.filters.read(inputs)
         k, segment = tf.maximum(tf.reduce_max(inputs["k"]), 1), self._row(inputs)
-        needed = k + tf.shape(seen)[1]
+        # what a filter leaves may lie anywhere in the order
+        asks = tf.reduce_any([False, *(tf.reduce_any(codes >= 0) for codes in wanted.values())])
+        needed = tf.where(asks, tf.shape(self.order)[1], k + tf.shape(seen)[1])
         rows, scores = tf.cond(
             tf.shape(inputs["likes"])[1] > 0,
             lambda: self._liked_first(inputs["likes"], segment, needed),
             lambda: tuple(tf.gather(table[:, :needed], segment) for table in (self.order, self.scores)),
         )
-        rows = tf.where(contains(seen, rows) | tf.math.is_inf(scores), -1, rows)
+        barred = contains(seen, rows) | tf.math.is_inf(scores) | ~self.filters.allow(rows, wanted)
+        rows = tf.where(barred, -1, rows)
         order = tf.argsort(tf.cast(rows < 0, tf.int32), axis=1, stable=True)[:, :k]
         rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
         missing = [[0, 0], [0, k - tf.shape(rows)[1]]]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from configs.schema import Config
+from serving.filters import Filters, Texts
+from serving.ids import ItemIds
 from serving.likes import Likes
 from serving.mixing import Mixing
 from serving.policies import mmr
 from serving.requests import Request, RequestReader
-from serving.searchers import Searcher, search
+from serving.retrieval import Asked, Retrieval, contains
+from serving.searchers import Searcher
 from serving.signatures import item_specs, list_specs, request_specs, similar_specs
 from towers.backend import keras, tf
 from towers.features import Preprocess, Statistics
@@ -32,7 +35,8 @@ class Catalogue:
 
     ids [N]; static [N, d + 1] and trend [N, t], the two parts of item vectors; ranker [N, h], the ranker's item
     side; indexed [M], rows in the searcher's order; popular [P], rows from most to least popular; likes, what can be
-    said to be liked of them; mixed [N, s], the part of item vectors that `mixing.Mixing` weighs, [N, 0] without one.
+    said to be liked of them; mixed [N, s], the part of item vectors that `mixing.Mixing` weighs, [N, 0] without one;
+    filters, {filter: [N] values, several joined by "|"}.
     """
 
     ids: Sequence[str]
@@ -43,6 +47,7 @@ class Catalogue:
     popular: np.ndarray
     likes: Likes
     mixed: np.ndarray
+    filters: Mapping[str, Texts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,21 +71,26 @@ class Recommender(tf.Module):
         self._models = models
         representatives = catalogue.likes.representatives(catalogue.popular)
         segments = models.mixing.segments if models.mixing else ()
-        self._reader = RequestReader(
-            config, models.fitted, catalogue.ids, catalogue.likes.names, representatives, segments
-        )
+        self.ids = ItemIds(catalogue.ids)
+        self._reader = RequestReader(config, models.fitted, self.ids, catalogue.likes.names, representatives, segments)
         self._item_reader = Preprocess(config.on("items"), models.fitted)
         self._dimension = config.towers.embedding_dim
-        self._width = sum(part.shape[1] for part in (catalogue.static, catalogue.trend, catalogue.mixed))
-        self.searcher = models.searcher
-        self.ids = tf.Variable([*catalogue.ids, ""], trainable=False)  # the last row names no item
-        self.static = tf.Variable(catalogue.static, trainable=False)
-        self.trend = tf.Variable(catalogue.trend, trainable=False)
-        self.mixed = tf.Variable(catalogue.mixed, trainable=False)
-        self.ranker_items = tf.Variable(catalogue.ranker, trainable=False)
-        self.indexed = tf.Variable(catalogue.indexed.astype(np.int32), trainable=False)
+        self.retrieval = Retrieval(
+            models.searcher,
+            catalogue.indexed,
+            catalogue.static,
+            catalogue.trend,
+            catalogue.mixed,
+            Filters(catalogue.filters),
+        )
+        self.ranker_items = tf.Variable(catalogue.ranker, trainable=False, shape=[None, catalogue.ranker.shape[1]])
         self.popular = tf.Variable(catalogue.popular.astype(np.int32), trainable=False)
         self.resources = tracked([*self._reader.layers, self._item_reader, *models.towers.scoring, models.ranker])
+
+    @property
+    def searcher(self) -> Searcher:
+        """What the index is searched by."""
+        return self.retrieval.searcher
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions to export, by signature name."""
@@ -91,7 +101,7 @@ class Recommender(tf.Module):
             self.rank: request_specs(self._config) | candidates,
             self.embed_user: request_specs(self._config),
             self.embed_item: item_specs(self._config),
-            self.similar_items: similar_specs(),
+            self.similar_items: similar_specs(self._config),
         }
         return {method.__name__: concrete(method, inputs) for method, inputs in specs.items()}
 
@@ -101,9 +111,10 @@ class Recommender(tf.Module):
         Inputs as `signatures.list_specs`; row b holds at most k[b] items, and places beyond count[b] hold "".
         """
         request = self._reader.read(inputs)
+        asked = self._asked(request, inputs)
         length = tf.maximum(tf.reduce_max(inputs["k"]), 1)
         pool, depth = self._config.rerank.pool, self._config.index.candidates
-        rows, retrieval = self._candidates(request, tf.maximum(length, max(pool, depth)))
+        rows, retrieval = self.retrieval.best(asked, tf.maximum(length, max(pool, depth)))
         # a neighbour in the batch that asks for more must not widen what this request is chosen from
         retrieval = first(retrieval, tf.maximum(inputs["k"], max(pool, depth)))
         scores, best = tf.math.top_k(self._rank(request, rows, retrieval), tf.maximum(length, pool))
@@ -112,22 +123,22 @@ class Recommender(tf.Module):
         content = tf.math.l2_normalize(self._content(rows), axis=-1)
         order = mmr(scores, content, self._config.rerank.relevance, length)
         rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
-        filled_rows, filled = fill(rows, request.seen, self.popular, length)
+        filled_rows, filled = fill(
+            rows, asked.seen, self.popular, length, lambda spare: self.retrieval.shown(spare, asked)
+        )
         return listed(self.ids, filled_rows, tf.where(filled, 0.0, scores), inputs["k"], filled)
 
     def retrieve(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """The candidates of the towers alone, best first: items and scores [B, max k], count [B]."""
-        request = self._reader.read(inputs)
-        rows, scores = self._candidates(request, tf.maximum(tf.reduce_max(inputs["k"]), 1))
+        asked = self._asked(self._reader.read(inputs), inputs)
+        rows, scores = self.retrieval.best(asked, tf.maximum(tf.reduce_max(inputs["k"]), 1))
         return listed(self.ids, rows, scores, inputs["k"])
 
     def rank(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """Given candidates [B, C] (padded with ""), rescored: items and scores [B, C] best first, count [B]."""
         request = self._reader.read(inputs)
-        rows = self._reader.rows(inputs["candidates"])
-        parts = (self.static, self.trend, self.mixed)
-        item = tf.concat([tf.gather(table, tf.maximum(rows, 0)) for table in parts], axis=-1)
-        retrieval = tf.where(rows >= 0, maxsim(self._query(request), item), MASKED)
+        rows = self.ids.rows(inputs["candidates"])
+        retrieval = tf.where(rows >= 0, maxsim(self._query(request), self.retrieval.vectors(rows)), MASKED)
         order = tf.argsort(-retrieval, axis=1, stable=True)  # the ranker reads ranks, so lists come sorted
         rows, retrieval = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, retrieval))
         scores = self._rank(request, rows, retrieval)
@@ -152,12 +163,13 @@ class Recommender(tf.Module):
         Near by the cosine of the towers' item embeddings, which know neither trends nor popularity. An unknown item has
         no neighbours. The index is searched by inner product, so more are fetched than asked for and put in order.
         """
-        rows = self._reader.rows(inputs["item"])
-        seen = tf.concat([rows[:, None], self._reader.rows(inputs["exclude"])], axis=1)
+        rows = self.ids.rows(inputs["item"])
+        seen = tf.concat([rows[:, None], self.ids.rows(inputs["exclude"])], axis=1)
         k = tf.maximum(tf.reduce_max(inputs["k"]), 1)
         content = tf.math.l2_normalize(self._content(rows), axis=-1)
-        rest = self._width - self._dimension
-        found, scores = self._unseen(tf.pad(content, [[0, 0], [0, rest]]), seen, _SPARE * k)
+        rest = self.retrieval.delta_vectors.shape[1] - self._dimension
+        asked = Asked(tf.pad(content, [[0, 0], [0, rest]]), seen, self.retrieval.filters.read(inputs))
+        found, scores = self.retrieval.best(asked, _SPARE * k)
         others = tf.math.l2_normalize(self._content(found), axis=-1)
         allowed = (found >= 0) & (rows >= 0)[:, None]
         scores, best = tf.math.top_k(tf.where(allowed, tf.linalg.matvec(others, content), MASKED), k)
@@ -166,26 +178,15 @@ class Recommender(tf.Module):
 
     def _query(self, request: Request) -> tf.Tensor:
         read = request.batch["item"]
-        history = self._models.towers.history_tokens(read, tf.gather(self.static, read))
+        history = self._models.towers.history_tokens(read, tf.gather(self.retrieval.static, read))
         vectors, mixing = self._models.towers.query_vectors(request.batch, history), self._models.mixing
         return mixing.extend(vectors, request.read, request.segment) if mixing else vectors
 
     def _content(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self.static, tf.maximum(rows, 0))[..., : self._dimension]
+        return tf.gather(self.retrieval.static, tf.maximum(rows, 0))[..., : self._dimension]
 
-    def _candidates(self, request: Request, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The k best items not seen, rows and scores [B, k]; -1 and `MASKED` where there are fewer."""
-        return self._unseen(self._query(request), request.seen, k)
-
-    def _unseen(self, query: tf.Tensor, seen: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The k best items for query vectors that are not among seen [B, S]; as `_candidates`."""
-        most_seen = tf.reduce_max(tf.reduce_sum(tf.cast(seen >= 0, tf.int32), axis=1))
-        scores, place = search(self.searcher, query, k + tf.maximum(most_seen, 0))
-        rows = tf.where(place >= 0, tf.gather(self.indexed, tf.maximum(place, 0)), -1)
-        allowed = (rows >= 0) & ~contains(seen, rows)
-        scores, best = tf.math.top_k(tf.where(allowed, scores, MASKED), k)
-        rows = tf.gather(rows, best, axis=1, batch_dims=1)
-        return tf.where(scores > MASKED, rows, -1), scores
+    def _asked(self, request: Request, inputs: Mapping[str, tf.Tensor]) -> Asked:
+        return Asked(self._query(request), request.seen, self.retrieval.filters.read(inputs))
 
     def _rank(self, request: Request, rows: tf.Tensor, retrieval: tf.Tensor) -> tf.Tensor:
         """The ranker's scores [B, K], `MASKED` where there is no candidate or a request beyond reason got no number."""
@@ -194,7 +195,7 @@ class Recommender(tf.Module):
             request.batch,
             tf.gather(self.ranker_items, request.batch["item"]),
             tf.gather(self.ranker_items, known),
-            tf.gather(self.trend, known),
+            tf.gather(self.retrieval.trend, known),
             retrieval,
         )
         return tf.where(tf.math.is_finite(scores), scores, MASKED)
@@ -227,21 +228,23 @@ def first(scores: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.range(tf.shape(scores)[1])[None, :] < n[:, None], scores, MASKED)
 
 
-def contains(seen: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Which of rows [B, n] are among seen [B, S], [B, n] bool; -1 is in nothing."""
-    return tf.reduce_any(rows[:, :, None] == seen[:, None, :], axis=2) & (rows >= 0)
+def fill(
+    rows: tf.Tensor,
+    seen: tf.Tensor,
+    popular: tf.Tensor,
+    k: tf.Tensor,
+    shown: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Fill short lists [B, k] (-1 at the end) with the most popular items not seen, not listed, and that may be shown.
 
-
-def fill(rows: tf.Tensor, seen: tf.Tensor, popular: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Fill short lists [B, k] (-1 at the end) with the most popular items not seen and not listed.
-
-    To rows [B, k] and which of them were filled in, [B, k] bool.
+    To rows [B, k] and which of them were filled in, [B, k] bool. `shown` tells of rows [B, n]; all may be without it.
     """
 
     def filled() -> tf.Tensor:
         needed = k + tf.shape(seen)[1] + tf.shape(rows)[1]
         spare = tf.tile(popular[None, :needed], [tf.shape(rows)[0], 1])
-        spare = tf.where(contains(seen, spare) | contains(rows, spare), -1, spare)
+        unfit = contains(seen, spare) | contains(rows, spare)
+        spare = tf.where(unfit if shown is None else unfit | ~shown(spare), -1, spare)
         both = tf.concat([rows, spare], axis=1)
         order = tf.argsort(tf.cast(both < 0, tf.int32), axis=1, stable=True)
         full = tf.gather(both, order, axis=1, batch_dims=1)[:, :k]
@@ -251,15 +254,12 @@ def fill(rows: tf.Tensor, seen: tf.Tensor, popular: tf.Tensor, k: tf.Tensor) -> 
     return full, (rows < 0) & (full >= 0)
 
 
-def listed(
-    ids: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor, k: tf.Tensor, filled: tf.Tensor | None = None
-) -> Tensors:
+def listed(ids: ItemIds, rows: tf.Tensor, scores: tf.Tensor, k: tf.Tensor, filled: tf.Tensor | None = None) -> Tensors:
     """Rows [B, n] as a list of at most k [B] items each: items, scores, count, and filled where given."""
     count = tf.minimum(tf.reduce_sum(tf.cast(rows >= 0, tf.int32), axis=1), tf.maximum(k, 0))
     within = tf.range(tf.shape(rows)[1])[None, :] < count[:, None]
-    nothing = tf.shape(ids)[0] - 1
     result = {
-        "items": tf.gather(ids, tf.where(within, rows, nothing)),
+        "items": ids.names(tf.where(within, rows, -1)),
         "scores": tf.where(within, scores, 0.0),
         "count": count,
     }

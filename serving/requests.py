@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from configs.schema import Config
+from serving.ids import ItemIds
 from serving.signatures import reads_request_time
 from towers.backend import keras, tf
 from towers.features import FIRST_KNOWN, Preprocess, Statistics, lookup
@@ -26,9 +27,10 @@ class Request:
     segment: tf.Tensor
 
 
-def rows_of(items: keras.layers.Layer, ids: tf.Tensor) -> tf.Tensor:
-    """Ids of any shape to rows of the list that the lookup `items` was made of, int32; -1 for "" and the unknown."""
-    return tf.maximum(tf.cast(items(ids), tf.int32) - FIRST_KNOWN, -1)
+def rows_of(names: keras.layers.Layer, values: tf.Tensor) -> tf.Tensor:
+    """Values of any shape to their places in the list that the lookup `names` was made of, int32; -1 for "" and the
+    unknown."""
+    return tf.maximum(tf.cast(names(values), tf.int32) - FIRST_KNOWN, -1)
 
 
 class RequestReader:
@@ -38,7 +40,7 @@ class RequestReader:
         self,
         config: Config,
         fitted: Statistics,
-        item_ids: Sequence[str],
+        items: ItemIds,
         likes: Sequence[str] = (),
         representatives: np.ndarray | None = None,
         segments: Sequence[str] = (),
@@ -50,7 +52,7 @@ class RequestReader:
         self._length = config.towers.history.length
         self._filter_seen = config.data.seen_items == "filter"
         self._static, self._events = config.on("queries"), config.on("events")
-        self.items = lookup(item_ids)
+        self.items = items
         self.likes, self.segments = lookup(likes), lookup(segments)
         self._segment, self._last_segment = config.data.segment, len(segments)
         none = np.full((max(len(likes), 1), 1), -1, np.int32)
@@ -58,16 +60,12 @@ class RequestReader:
         self.static = Preprocess(self._static, fitted)
         self.context = Preprocess(self._events, fitted)
 
-    def rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """Item ids of any shape to catalogue rows, int32; -1 for "" and for ids the model does not know."""
-        return rows_of(self.items, ids)
-
     def read(self, inputs: Mapping[str, tf.Tensor]) -> Request:
         """Read the inputs of `signatures.list_specs` (exclude may be absent).
 
         What is liked comes ahead of the history, as old as its first item. It is not seen.
         """
-        history, likes = self.rows(inputs["history"]), rows_of(self.likes, inputs["likes"])
+        history, likes = self.items.rows(inputs["history"]), rows_of(self.likes, inputs["likes"])
         rows, time = _behind(self._stand_ins(likes), history, inputs["history_time"], inputs["time"])
         item, mask, item_time = self._latest(rows, time, inputs["time"])
         batch = {
@@ -80,7 +78,7 @@ class RequestReader:
         batch |= {f"context/{name}": value for name, value in self._encode(self.context, self._events, inputs).items()}
         seen = history if self._filter_seen else history[:, :0]
         if "exclude" in inputs:
-            seen = tf.concat([seen, self.rows(inputs["exclude"])], axis=1)
+            seen = tf.concat([seen, self.items.rows(inputs["exclude"])], axis=1)
         # many items stand for what is liked, but little is known by it
         read = tf.minimum(_count(history >= 0), self._length) + _count(likes >= 0)
         return Request(batch, seen, read, self._column(inputs))
@@ -125,7 +123,7 @@ class RequestReader:
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """Every layer that holds lookup tables."""
-        return [self.items, self.likes, self.segments, self.static, self.context]
+        return [self.likes, self.segments, self.static, self.context]
 
 
 def _count(there: tf.Tensor) -> tf.Tensor:

@@ -1,10 +1,11 @@
 """What a served model takes: the inputs of each signature, derived from the features of the config.
 
-Every input begins with the batch. Histories, likes and exclusions are padded with "" to any length.
+Every input begins with the batch. Histories, likes, exclusions and filters are padded with "" to any length.
 """
 
 from __future__ import annotations
 
+from configs.data import FILTER
 from configs.features import Feature
 from configs.schema import Config
 from towers.backend import tf
@@ -37,19 +38,19 @@ def request_specs(config: Config) -> dict[str, tf.TensorSpec]:
 
 def list_specs(config: Config) -> dict[str, tf.TensorSpec]:
     """A request for a list: who asks, what must not be in it, and how long it may be."""
-    return request_specs(config) | {
-        "exclude": tf.TensorSpec([None, None], tf.string, "exclude"),
-        "k": tf.TensorSpec([None], tf.int32, "k"),
-    }
+    return request_specs(config) | _limits(config)
 
 
-def similar_specs() -> dict[str, tf.TensorSpec]:
+def similar_specs(config: Config) -> dict[str, tf.TensorSpec]:
     """What items are like a given one: its id, what must not be in the list, and how long it may be."""
-    return {
-        "item": tf.TensorSpec([None], tf.string, "item"),
-        "exclude": tf.TensorSpec([None, None], tf.string, "exclude"),
-        "k": tf.TensorSpec([None], tf.int32, "k"),
-    }
+    return {"item": tf.TensorSpec([None], tf.string, "item"), **_limits(config)}
+
+
+def _limits(config: Config) -> dict[str, tf.TensorSpec]:
+    """What may be in a list: exclude, k, and for each filter the values of which an item must have one."""
+    names = ["exclude", *(FILTER + name for name in config.data.items.filters)]
+    specs = {name: tf.TensorSpec([None, None], tf.string, name) for name in names}
+    return specs | {"k": tf.TensorSpec([None], tf.int32, "k")}
 
 
 def item_specs(config: Config) -> dict[str, tf.TensorSpec]:

@@ -11,6 +11,19 @@ import pytest
 from tests.runs import SMALL, Called, settings, twinspire
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With pytest-xdist a file stays on one worker, and all files that look at the demo on the same: it is run once.
+
+    Files with slow tests come first, and the demo's first of all, so that no worker ends with a long one alone.
+    """
+    demo = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("demo" if item.path in demo else str(item.path)))
+    items.sort(key=lambda item: (item.path not in demo, item.path not in slow))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder that holds ml-1m/ and ml-100k/: $TWINSPIRE_DATA, else shared/data beside the checkout."""

@@ -217,6 +217,8 @@ def test_recommend_for_known_and_unknown_users_and_histories(demo: Demo):
     assert "3 recommendations" in surprising
     assert "i00012" not in surprising
     assert ask("--user", "u000001", "--context", "device=tv") != known
+    category = load_bundle(demo.bundle).manifest["filters"]["category"][0]
+    assert "10 recommendations" in ask("--user", "u000001", "--filter", f"category={category}")
 
 
 @pytest.mark.slow
@@ -226,6 +228,8 @@ def test_a_bad_request_is_one_line(demo: Demo):
 
     _refused(ask("--context", "colour=red"), "unknown feature 'colour'", "device")
     _refused(ask("--context", "device"), "expected key=value")
+    _refused(ask("--filter", "category"), "--filter: found 'category', expected key=value")
+    _refused(ask("--filter", "category=no such"), "filter category: found 'no such', expected one of")
     _refused(ask("--k", "0"), "k: found 0")
     _refused(twinspire("recommend", demo.home / "runs", cwd=demo.home), "is no bundle")
 

@@ -59,6 +59,39 @@ def quarantine_of(folder: Path) -> list[tuple[str, int, str]]:
     return list(frame[["table", "row", "reason"]].itertuples(index=False, name=None))
 
 
+# --- filters --------------------------------------------------------------------------------------------------
+
+
+def test_filters_are_texts_whatever_the_column_holds(tmp_path: Path) -> None:
+    write(tmp_path, "events", q=["a", "a"], i=["x", "y"], t=[1, 2])
+    write(
+        tmp_path,
+        "items",
+        id=["x", "y", "z"],
+        in_stock=[True, None, False],
+        region=[["eu", "us"], [], None],
+        rating=pa.array([12, None, 18], pa.int64()),
+        brand=["a|b", "", None],
+    )
+    of = config(tmp_path, items={"path": "items.parquet", "filters": ["in_stock", "region", "rating", "brand"]})
+    run(tmp_path, of)
+    items = load_prepared(tmp_path / "out").items
+    found = {name: items[f"filter_{name}"].tolist() for name in ("in_stock", "region", "rating", "brand")}
+    assert found == {
+        "in_stock": ["true", "", "false"],
+        "region": ["eu|us", "", ""],
+        "rating": ["12", "", "18"],
+        "brand": ["a|b", "", ""],
+    }
+
+
+def test_a_filter_that_the_table_lacks_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "events", q=["a"], i=["x"], t=[1])
+    write(tmp_path, "items", id=["x"])
+    with pytest.raises(DataError, match=r"data\.items\.filters.*'stock'"):
+        run(tmp_path, config(tmp_path, items={"path": "items.parquet", "filters": ["stock"]}))
+
+
 # --- rows -----------------------------------------------------------------------------------------------------
 
 

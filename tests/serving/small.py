@@ -15,6 +15,7 @@ import numpy as np
 from configs.load import parse
 from configs.schema import Config
 from serving.bundle import GOLDEN, STATE, seal
+from serving.filters import filter_values
 from serving.likes import Likes
 from serving.mixing import Mixing
 from serving.popularity import PopularityRecommender
@@ -42,7 +43,7 @@ CONFIG: dict[str, Any] = {
         "source": "tables",
         "path": "nowhere",
         "events": {"path": "e.csv", "query": "user", "item": "item", "time": "time", "meaning": "took it"},
-        "items": {"id": "item"},
+        "items": {"id": "item", "filters": ["stock", "region"]},
         "queries": {"id": "user"},
         "segment": "country",
     },
@@ -67,6 +68,11 @@ CONFIG: dict[str, Any] = {
     "index": {"candidates": 30},
     "ranker": {"hidden": [8], "cross_layers": 1},
     "rerank": {"relevance": 0.6, "pool": 20},
+}
+
+FILTERS = {  # one value each; none to three of them
+    "stock": ["yes" if row % 3 else "no" for row in range(ITEMS)],
+    "region": ["|".join(name for bit, name in enumerate(COUNTRIES) if row * 5 % 8 >> bit & 1) for row in range(ITEMS)],
 }
 
 Arrays = dict[str, np.ndarray]
@@ -105,9 +111,20 @@ def inputs_of(
         "history_time": END - np.sort(rng.integers(0, 10**6, history.shape), axis=1)[:, ::-1],
         "likes": padded([[]] * rows),
         "exclude": padded(exclude or [[]] * rows),
+        **no_filters(rows),
         "k": np.broadcast_to(np.int32(k), rows).copy(),
         **changed,
     }
+
+
+def no_filters(rows: int) -> Arrays:
+    """Inputs of so many requests that ask for no filter."""
+    return {f"filter_{name}": padded([[]] * rows) for name in FILTERS}
+
+
+def limits(k: int) -> Arrays:
+    """What may be in one request's list of k: anything."""
+    return {"exclude": padded([[]]), "k": np.array([k], np.int32), **no_filters(1)}
 
 
 def one(inputs: Arrays, row: int) -> Arrays:
@@ -195,6 +212,7 @@ def build(searcher: str = "exact", seed: int = 0, mixing: Mixing | None = None, 
         popular=rng.permutation(indexed),
         likes=likes_of(items),
         mixed=mixed,
+        filters=FILTERS,
     )
     found: Searcher = build_searcher(searcher, np.concatenate([static, trend, mixed], axis=1)[indexed])
     module = Recommender(config, Models(towers, ranker, found, fitted, mixing), catalogue)
@@ -250,7 +268,7 @@ def batch_of(config: Config, fitted: Statistics, inputs: Arrays) -> dict[str, tf
 def build_popularity(seen_items: str = "filter") -> PopularityRecommender:
     """Popularity by country, "at" to "ch"; the scores of each are some order of the catalogue."""
     likes = likes_of(tables(np.random.default_rng(0))[0])
-    return PopularityRecommender(seeing(seen_items), IDS, popularity_scores(), COUNTRIES, likes)
+    return PopularityRecommender(seeing(seen_items), IDS, popularity_scores(), COUNTRIES, likes, FILTERS)
 
 
 def seeing(seen_items: str) -> Config:
@@ -307,6 +325,7 @@ def bundle_facts(small: Small, folder: Path, searcher: str) -> dict[str, Any]:
         "signatures": signature_table(folder),
         "publishable": True,
         "defaults": {},
+        "filters": {name: filter_values(texts) for name, texts in FILTERS.items()},
         "verdicts": [],
     }
 

@@ -127,7 +127,7 @@ def test_a_history_read_by_id_is_read_by_id_alone():
     small = build(history=HISTORY | {"items": "id"})
     inputs = inputs_of([["i20", "i21"]])
     before = call(small, "embed_user", inputs)["vector"]
-    small.module.static.assign(small.module.static + 1)
+    small.module.retrieval.static.assign(small.module.retrieval.static + 1)
     np.testing.assert_array_equal(call(small, "embed_user", inputs)["vector"], before)
     table = small.towers.read_ids.table.embeddings
     table[FIRST_KNOWN + 20].assign(-2 * table[FIRST_KNOWN + 20])

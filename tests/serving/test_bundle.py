@@ -341,6 +341,41 @@ def test_an_id_that_is_no_text_is_refused(bundle, bad):
             bundle.recommend("u1", **given)
 
 
+def test_only_items_with_a_wanted_value_of_each_filter_are_listed(bundle):
+    has = {name: dict(zip(IDS, texts, strict=True)) for name, texts in small.FILTERS.items()}
+    whole = ids(bundle.recommend("u1", 200))
+    asked = {"stock": ["yes"], "region": ["at", "ch"]}
+    left = {i for i in whole if has["stock"][i] == "yes" and {"at", "ch"} & {*has["region"][i].split("|")}}
+    assert 0 < len(left) < len(whole)
+    assert set(ids(bundle.recommend("u1", 200, filters=asked))) == left
+    neighbours = [one.item for one in bundle.similar("i20", 200, filters=asked)]
+    assert set(neighbours) == left - {"i20"} | (set(neighbours) - set(whole))  # what u1 has seen may be a neighbour
+    assert bundle.recommend("u1", filters={"stock": [], "region": []}) == bundle.recommend("u1")
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"colour": ["red"]}, r"^filters: unknown filter 'colour'; expected one of region, stock$"),
+        ({"region": ["at", "AT"]}, r"^filter region: found 'AT', expected one of at, be, ch$"),
+        ({"region": "at"}, r"^filter region: found the text 'at', expected a list"),
+    ],
+)
+def test_filters_that_the_bundle_does_not_know_are_refused(bundle, filters, said):
+    for ask in (lambda: bundle.recommend("u1", filters=filters), lambda: bundle.similar("i20", filters=filters)):
+        with pytest.raises(RequestError, match=said):
+            ask()
+
+
+def test_a_popularity_bundle_keeps_to_filters(exact, tmp_path):
+    popular = dataclasses.replace(exact, module=small.build_popularity())
+    bundle = load_bundle(small.export(popular, tmp_path / "p"))
+    whole = ids(bundle.recommend("u2", 200))
+    stock = dict(zip(IDS, small.FILTERS["stock"], strict=True))
+    assert ids(bundle.recommend("u2", 200, filters={"stock": ["no"]})) == [i for i in whole if stock[i] == "no"]
+    assert ids(bundle.recommend("u2", 3, filters={"stock": ["no"]})) == [i for i in whole if stock[i] == "no"][:3]
+
+
 def test_similar_items_have_titles_and_come_nearest_first(bundle):
     found = bundle.similar("i20", 5)
     assert len({one.item for one in found} - {"i20"}) == 5
@@ -372,7 +407,7 @@ def test_every_signature_answers_through_the_c_loader(exact, bundle):
     np.testing.assert_allclose(vector, exact.call("embed_user", request)["vector"], rtol=1e-4, atol=1e-5)
     items = bundle.run("embed_item", exact.items)["vector"]
     np.testing.assert_allclose(items, exact.catalogue.static, rtol=1e-4, atol=1e-5)
-    list_of = request | {"exclude": np.empty((1, 0), object), "k": np.array([20], np.int32)}
+    list_of = request | small.limits(20)
     candidates = bundle.run("retrieve", list_of)["items"]
     ranked = bundle.run("rank", request | {"candidates": candidates})
     assert sorted(ranked["items"][0]) == sorted(candidates[0])

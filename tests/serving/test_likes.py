@@ -10,7 +10,7 @@ import pytest
 from serving.bundle import RequestError, load_bundle
 from serving.likes import Likes, choices
 from tests.serving import small
-from tests.serving.small import COUNTRIES, IDS, ITEMS, inputs_of, liked_values, lists, padded, strings
+from tests.serving.small import COUNTRIES, IDS, ITEMS, inputs_of, liked_values, limits, lists, padded, strings
 
 LIKES = Likes(["a=x", "a=y", "b=z"], np.array([[0, 2], [1, -1], [0, -1], [-1, -1], [0, 1]]))
 
@@ -133,7 +133,7 @@ def test_a_bundle_takes_values_and_items(exact, bundle):
     request = bundle.request(likes=["genre=drama", "i50"])
     assert (request["likes"].tolist(), request["history"].tolist()) == ([["genre=drama"]], [["i50"]])
     assert request["history_time"].tolist() == [request["time"].tolist()]
-    answer = exact.call("recommend", request | {"exclude": np.empty((1, 0), object), "k": np.array([10], np.int32)})
+    answer = exact.call("recommend", request | limits(10))
     assert found == lists(answer)[0]
     assert "i50" not in found
     assert found != ids(bundle.recommend(k=10))

@@ -7,8 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.recommender import contains, fill, listed
-from tests.serving.small import IDS, ITEMS, UNINDEXED, Arrays, Small, batch_of, inputs_of, lists, one, strings
+from serving.ids import ItemIds
+from serving.recommender import fill, listed
+from tests.serving.small import (
+    IDS,
+    ITEMS,
+    UNINDEXED,
+    Arrays,
+    Small,
+    batch_of,
+    inputs_of,
+    lists,
+    no_filters,
+    one,
+    strings,
+)
 from tests.serving.test_policies import greedy
 from towers.backend import tf
 from towers.features import Preprocess, encode
@@ -285,7 +298,8 @@ def similar_inputs(items, k, exclude=()):
     width = max([len(ids) for ids in exclude], default=0)
     padded = [[*ids, *[""] * (width - len(ids))] for ids in exclude] or [[] for _ in items]
     lengths = np.broadcast_to(np.array(k, np.int32), len(items))
-    return {"item": strings(items), "exclude": np.array(padded, object).reshape(len(items), width), "k": lengths}
+    excluded = np.array(padded, object).reshape(len(items), width)
+    return {"item": strings(items), "exclude": excluded, "k": lengths, **no_filters(len(items))}
 
 
 @pytest.mark.parametrize("k", [1, 10, 400])
@@ -310,11 +324,6 @@ def test_similar_items_leave_out_what_is_excluded_and_know_nothing_of_the_unknow
 # --- parts --------------------------------------------------------------------------------------------------
 
 
-def test_contains_counts_padding_as_nothing():
-    found = contains(tf.constant([[1, -1, 2], [3, -1, -1]]), tf.constant([[2, -1], [1, 3]]))
-    assert found.numpy().tolist() == [[True, False], [False, True]]
-
-
 def test_fill_takes_the_most_popular_that_are_neither_seen_nor_listed():
     rows, seen = tf.constant([[5, 2, -1, -1], [1, 2, 3, 4], [-1, -1, -1, -1]]), tf.constant([[7, -1], [0, -1], [-1, 8]])
     full, filled = fill(rows, seen, tf.constant([7, 2, 8, 9, 1]), tf.constant(4))
@@ -329,9 +338,12 @@ def test_fill_with_too_little_left_stays_short():
 
 
 def test_listed_cuts_each_list_to_its_k():
-    ids = tf.constant(["a", "b", "c", ""])
+    ids = ItemIds(["a", "b", "c"])
     answer = listed(
-        ids, tf.constant([[2, 0, 1], [1, -1, -1]]), tf.constant([[3.0, 2, 1], [9, -1, -1]]), tf.constant([2, 3])
+        ids,
+        tf.constant([[2, 0, 1], [1, -1, -1]]),
+        tf.constant([[3.0, 2, 1], [9, -1, -1]]),
+        tf.constant([2, 3]),
     )
     assert answer["items"].numpy().tolist() == [[b"c", b"a", b""], [b"b", b"", b""]]
     assert answer["scores"].numpy().tolist() == [[3, 2, 0], [9, 0, 0]]

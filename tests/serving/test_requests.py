@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.ids import ItemIds
 from serving.requests import RequestReader
 from tests.serving.small import IDS, LENGTH, Arrays, batch_of, inputs_of, seeing, strings
 from towers.backend import tf
@@ -14,7 +15,7 @@ from towers.backend import tf
 
 @pytest.fixture(scope="module")
 def reader(exact) -> RequestReader:
-    return RequestReader(exact.config, exact.fitted, IDS)
+    return RequestReader(exact.config, exact.fitted, ItemIds(IDS))
 
 
 def read(reader: RequestReader, inputs: Arrays) -> Arrays:
@@ -74,12 +75,12 @@ def test_an_empty_history_of_any_width(reader, width):
 
 
 def test_odd_ids_are_known(reader):
-    assert reader.rows(tf.constant(IDS)).numpy().tolist() == list(range(len(IDS)))
+    assert reader.items.rows(tf.constant(IDS)).numpy().tolist() == list(range(len(IDS)))
 
 
 def test_rows_of_nothing_and_of_unknown_ids(reader):
-    assert reader.rows(tf.constant([["", "nobody"], ["i20", "\0"]])).numpy().tolist() == [[-1, -1], [20, -1]]
-    assert reader.rows(tf.zeros([0, 3], tf.string)).shape == (0, 3)
+    assert reader.items.rows(tf.constant([["", "nobody"], ["i20", "\0"]])).numpy().tolist() == [[-1, -1], [20, -1]]
+    assert reader.items.rows(tf.zeros([0, 3], tf.string)).shape == (0, 3)
 
 
 def test_seen_is_the_whole_history_and_what_is_excluded(reader):
@@ -126,7 +127,7 @@ def test_an_empty_batch(reader):
 
 
 def test_a_history_is_read_but_not_refused_where_seen_items_are_kept(exact):
-    reader = RequestReader(seeing("keep"), exact.fitted, IDS)
+    reader = RequestReader(seeing("keep"), exact.fitted, ItemIds(IDS))
     found = read(reader, inputs_of([["i20", "i21"]], exclude=[["i22"]]))
     assert found["mask"].sum() == 2
     assert [IDS[row] for row in found["seen"][0]] == ["i22"]

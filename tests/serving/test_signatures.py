@@ -10,6 +10,7 @@ from serving.signatures import feature_spec, item_specs, list_specs, reads_reque
 from tests.serving.small import CONFIG
 from towers.backend import tf
 
+LIMITS = {"exclude", "k", "filter_stock", "filter_region"}
 FEATURES = {feature.name: feature for feature in parse(CONFIG).features}
 
 
@@ -38,7 +39,7 @@ def test_a_request_names_its_features_its_time_and_its_history():
 
 def test_a_list_adds_what_must_not_be_in_it_and_how_long_it_may_be():
     config = parse(CONFIG)
-    assert set(list_specs(config)) - set(request_specs(config)) == {"exclude", "k"}
+    assert set(list_specs(config)) - set(request_specs(config)) == LIMITS
 
 
 def test_items_are_described_by_their_features_alone():
@@ -69,7 +70,7 @@ def test_the_exported_signatures_take_and_give_what_is_promised(exact_bundle):
     assert set(table["rank"]["inputs"]) == {*request_specs(config), "candidates"}
     assert set(table["recommend"]["outputs"]) == {"items", "scores", "count", "filled"}
     assert set(table["retrieve"]["outputs"]) == set(table["rank"]["outputs"]) == {"items", "scores", "count"}
-    assert set(table["similar_items"]["inputs"]) == {"item", "exclude", "k"}
+    assert set(table["similar_items"]["inputs"]) == {"item", *LIMITS}
     assert set(table["similar_items"]["outputs"]) == {"items", "scores", "count"}
     for name, spec in list_specs(config).items():
         described = table["recommend"]["inputs"][name]

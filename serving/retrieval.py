@@ -1,0 +1,168 @@
+"""The k best items that a request may be shown: searched, filtered, and merged with what is newer than the index.
+
+How much is fetched for k items follows what of it will be dropped. Where that is most, or too little was left after
+all, the survivors are scored exactly: a list is short only when the catalogue is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from serving.filters import Filters, Wanted
+from serving.searchers import Searcher, search
+from towers.backend import tf
+from towers.losses import MASKED
+from towers.maxsim import maxsim
+
+_MOST = 4096  # items fetched for a request at most, or
+_MOST_SHARE = 0.02  # this share of the index: beyond, scoring the survivors alone takes less time
+_SPREAD = 3.0  # standard deviations by which fewer items than expected may survive
+_SPARSE = 64  # exclusions up to which comparing one by one is the quickest
+
+Found = tuple[tf.Tensor, tf.Tensor]  # rows [B, k], -1 where there are fewer, and scores [B, k]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a batch wants: query [B, D] or [B, m, D]; seen [B, S], rows not to be shown, -1 is padding; wanted, what it
+    asks of the filters."""
+
+    query: tf.Tensor
+    seen: tf.Tensor
+    wanted: Wanted
+
+    def take(self, rows: tf.Tensor) -> Asked:
+        """Some of the requests."""
+        wanted = {name: tf.gather(codes, rows) for name, codes in self.wanted.items()}
+        return Asked(tf.gather(self.query, rows), tf.gather(self.seen, rows), wanted)
+
+
+class Retrieval(tf.Module):
+    """Searches the items of a catalogue of N, by row.
+
+    static [N, d + 1], trend [N, t] and mixed [N, s] side by side are the items' vectors. The index is of the items at
+    `indexed` [M], as they were when it was built. Beside it stand `listed` [N], whether an item may be shown at all;
+    `replaced` [N], whether its vector in the index is out of date; and the delta, rows [n] of items whose vectors are
+    not in the index, with those vectors.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        indexed: np.ndarray,
+        static: np.ndarray,
+        trend: np.ndarray,
+        mixed: np.ndarray,
+        filters: Filters,
+    ) -> None:
+        super().__init__()
+        self.searcher, self.filters = searcher, filters
+        self.most = max(_MOST, round(_MOST_SHARE * searcher.size))
+        self.indexed = tf.Variable(indexed.astype(np.int32), trainable=False)
+        self.static, self.trend, self.mixed = (
+            tf.Variable(part, trainable=False, shape=[None, part.shape[1]]) for part in (static, trend, mixed)
+        )
+        width = static.shape[1] + trend.shape[1] + mixed.shape[1]
+        listed = np.zeros(len(static), bool)
+        listed[indexed] = True
+        self.listed = tf.Variable(listed, trainable=False, shape=[None])
+        self.replaced = tf.Variable(np.zeros(len(static), bool), trainable=False, shape=[None])
+        self.current = tf.Variable(1.0, trainable=False)  # share of the index that is listed and not replaced
+        self.delta = tf.Variable(np.zeros(0, np.int32), trainable=False, shape=[None])
+        self.delta_vectors = tf.Variable(np.zeros([0, width], np.float32), trainable=False, shape=[None, width])
+
+    def vectors(self, rows: tf.Tensor) -> tf.Tensor:
+        """The whole vectors of rows of any shape, [..., D]; of row 0 for negative ones."""
+        known = tf.maximum(rows, 0)
+        return tf.concat([tf.gather(part, known) for part in (self.static, self.trend, self.mixed)], axis=-1)
+
+    def shown(self, rows: tf.Tensor, asked: Asked) -> tf.Tensor:
+        """Which of rows [B, n] may be shown to each request, [B, n] bool; none below 0."""
+        allowed = (rows >= 0) & tf.gather(self.listed, tf.maximum(rows, 0)) & ~contains(asked.seen, rows)
+        return allowed & self.filters.allow(rows, asked.wanted)
+
+    def best(self, asked: Asked, k: tf.Tensor) -> Found:
+        """The k best of the items that each request may be shown."""
+        needed, most = self._needed(asked, k), self.most
+        selective = needed > most
+        fetched = tf.maximum(tf.reduce_max(tf.where(selective, k, needed)), k)
+        found = self._searched(asked, fetched, k)
+
+        # a filter may leave much overall, and little of what this request likes best
+        lacking = ~selective & (_count(found) < k) & (fetched < tf.minimum(most, self.searcher.size))
+        found = _again(found, lacking, asked, lambda some: self._searched(some, tf.maximum(most, k), k))
+
+        lacking = (_count(found) < k) & (tf.maximum(fetched, most) < self.searcher.size)
+        return _again(found, selective | lacking, asked, lambda some: self._exact(some, k))
+
+    def _needed(self, asked: Asked, k: tf.Tensor) -> tf.Tensor:
+        """Items to fetch for each request so that most likely k are left, [B] int32."""
+        share = self.current * self.filters.share(asked.wanted) * tf.ones([tf.shape(asked.seen)[0]])
+        wanted = tf.cast(k + tf.reduce_sum(tf.cast(asked.seen >= 0, tf.int32), axis=1), tf.float32)
+        spare = tf.where(share < 1.0, _SPREAD * tf.sqrt(wanted * (1.0 - share)), 0.0)
+        needed = tf.math.ceil((wanted + spare) / tf.maximum(share, 1e-9))
+        return tf.cast(tf.minimum(needed, float(self.searcher.size)), tf.int32)
+
+    def _searched(self, asked: Asked, fetched: tf.Tensor, k: tf.Tensor) -> Found:
+        """The k best of `fetched` items of the index, at least k, and of the delta."""
+        scores, place = search(self.searcher, asked.query, fetched)
+        rows = tf.where(place >= 0, tf.gather(self.indexed, tf.maximum(place, 0)), -1)
+        rows = tf.where(tf.gather(self.replaced, tf.maximum(rows, 0)), -1, rows)
+        newer = tf.tile(self.delta[None], [tf.shape(rows)[0], 1])
+        rows = tf.concat([rows, newer], axis=1)
+        scores = tf.concat([scores, maxsim(asked.query, self.delta_vectors)], axis=1)
+        return _best(rows, tf.where(self.shown(rows, asked), scores, MASKED), k)
+
+    def _exact(self, asked: Asked, k: tf.Tensor) -> Found:
+        """The k best of all items, of which few survive the filters."""
+
+        def one(request: tuple) -> Found:
+            query, seen, wanted = request
+            rows = tf.cast(tf.where(self.listed & self.filters.survivors(wanted))[:, 0], tf.int32)
+            scores = maxsim(query[None], self.vectors(rows))
+            scores = tf.where(contains(seen[None], rows[None]), MASKED, scores)
+            rows, scores = _best(rows[None], scores, tf.minimum(k, tf.size(rows)))
+            missing = [[0, k - tf.shape(rows)[1]]]
+            return tf.pad(rows[0], missing, constant_values=-1), tf.pad(scores[0], missing, constant_values=MASKED)
+
+        types = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
+        return tf.map_fn(one, (asked.query, asked.seen, asked.wanted), fn_output_signature=types)
+
+
+def contains(seen: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Which of rows [B, n] are among seen [B, S], [B, n] bool; -1 is in nothing."""
+
+    def compared() -> tf.Tensor:
+        return tf.reduce_any(rows[:, :, None] == seen[:, None, :], axis=2)
+
+    def sought() -> tf.Tensor:
+        ordered = tf.sort(seen, axis=1)
+        place = tf.minimum(tf.searchsorted(ordered, rows), tf.shape(seen)[1] - 1)
+        return tf.gather(ordered, place, axis=1, batch_dims=1) == rows
+
+    return tf.cond(tf.shape(seen)[1] > _SPARSE, sought, compared) & (rows >= 0)
+
+
+def _best(rows: tf.Tensor, scores: tf.Tensor, k: tf.Tensor) -> Found:
+    scores, best = tf.math.top_k(scores, k)
+    return tf.where(scores > MASKED, tf.gather(rows, best, axis=1, batch_dims=1), -1), scores
+
+
+def _count(found: Found) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(found[0] >= 0, tf.int32), axis=1)
+
+
+def _again(found: Found, which: tf.Tensor, asked: Asked, method: Callable[[Asked], Found]) -> Found:
+    """Answers of those requests [B] bool replaced by what a method finds for them."""
+
+    def replaced() -> Found:
+        place = tf.where(which)
+        better = method(asked.take(place[:, 0]))
+        return tuple(  # type: ignore[return-value]
+            tf.tensor_scatter_nd_update(part, place, other) for part, other in zip(found, better, strict=True)
+        )
+
+    return tf.cond(tf.reduce_any(which), replaced, lambda: found)

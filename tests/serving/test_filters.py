@@ -1,0 +1,83 @@
+"""Filters: which items have a wanted value, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from serving import filters
+from serving.filters import Filters, column, filter_values
+from towers.backend import tf
+
+TEXTS = {"stock": ["yes", "no", "yes", "", "no"], "region": ["eu|us", "eu", "", "us|asia|eu|us", "mars"]}
+
+
+def wanted(found: Filters, **asked: list[list[str]]) -> dict[str, tf.Tensor]:
+    rows = len(next(iter(asked.values())))
+    given = {name: tf.constant(asked.get(name, [[""]] * rows), tf.string) for name in found.names}
+    return found.read({f"filter_{name}": values for name, values in given.items()})
+
+
+@pytest.fixture(scope="module")
+def known() -> Filters:
+    return Filters(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        ({"stock": [["yes"]]}, [0, 2]),
+        ({"stock": [["yes", "no"]]}, [0, 1, 2, 4]),
+        ({"region": [["us", ""]]}, [0, 3]),
+        ({"region": [["mars", "eu"]]}, [0, 1, 3, 4]),
+        ({"region": [["eu"]], "stock": [["no"]]}, [1]),
+        ({"region": [["EU"]]}, []),
+        ({"region": [["eu|us"]]}, []),
+        ({"region": [["", ""]]}, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_an_item_needs_a_wanted_value_of_each_filter_that_is_named(known, asked, allowed):
+    codes = wanted(known, **asked)
+    rows = tf.constant([[4, 3, 2, 1, 0]])
+    assert np.flatnonzero(known.allow(rows, codes).numpy()[0][::-1]).tolist() == allowed
+    one = {name: value[0] for name, value in codes.items()}
+    assert np.flatnonzero(np.broadcast_to(known.survivors(one), 5)).tolist() == allowed
+
+
+def test_each_request_has_its_own(known):
+    codes = wanted(known, stock=[["yes"], ["no"], [""]])
+    allowed = known.allow(tf.constant([[0, 1], [0, 1], [3, 1]]), codes).numpy()
+    assert allowed.tolist() == [[True, False], [False, True], [True, True]]
+
+
+def test_shares_of_single_values_are_exact_and_those_of_several_at_most_too_high(known):
+    asked = {"stock": [["yes"], ["yes", "no"], ["never"], [""]]}
+    width = max(map(len, asked["stock"]))
+    padded = {"stock": [[*one, *[""] * (width - len(one))] for one in asked["stock"]]}
+    np.testing.assert_allclose(known.share(wanted(known, **padded)).numpy(), [0.4, 0.8, 0.0, 1.0])
+    both = known.share(wanted(known, stock=[["no"]], region=[["us", "eu"]])).numpy()
+    np.testing.assert_allclose(both, [0.4 * 1.0])  # two items have us and three eu, one of them both
+
+
+def test_without_filters_all_may_be_shown():
+    none = Filters({})
+    assert none.read({}) == {}
+    assert none.allow(tf.constant([[0, 3]]), {}).numpy().all()
+    assert none.survivors({}).numpy()
+    assert none.share({}).numpy() == 1.0
+
+
+def test_a_column_without_any_value_allows_nothing_to_who_asks():
+    empty = Filters({"stock": ["", ""]})
+    assert not empty.allow(tf.constant([[0, 1]]), wanted(empty, stock=[["yes"]])).numpy().any()
+    assert empty.share(wanted(empty, stock=[["yes"]])).numpy().tolist() == [0.0]
+
+
+def test_two_values_with_one_code_are_refused(monkeypatch):
+    monkeypatch.setattr(filters, "codes", lambda values: tf.strings.length(values))
+    with pytest.raises(ValueError, match="filter 'region': 'at' and 'ch' have the same code"):
+        column("region", ["at|africa", "ch"])
+
+
+def test_all_values_of_a_column():
+    assert filter_values(TEXTS["region"]) == ["asia", "eu", "mars", "us"]

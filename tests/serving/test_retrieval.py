@@ -1,0 +1,142 @@
+"""Retrieval under filters, exclusions and a delta, held against brute force for every searcher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving import retrieval
+from serving.filters import Filters, codes
+from serving.retrieval import Asked, Retrieval, contains
+from serving.searchers import build_searcher
+from towers.backend import tf
+from towers.losses import MASKED
+
+ITEMS, DIMENSION = 400, 9
+REGIONS = ["eu", "us", "asia", "rare"]
+KINDS = ["exact", "scann", "ivf"]
+
+
+@dataclass(frozen=True)
+class World:
+    """Items with their vectors and values, and what of them is indexed, listed and replaced."""
+
+    texts: dict[str, list[str]]
+    vectors: np.ndarray
+    listed: np.ndarray
+    retrieval: Retrieval
+
+    def check(self, answer: list[int], query: np.ndarray, seen: list[int], wanted: dict, k: int) -> None:
+        """An answer holds the best rows that may be shown; those that score alike may change places."""
+        scores = np.atleast_2d(query @ self.vectors.T).max(axis=0)
+        allowed = self.listed.copy()
+        allowed[seen] = False
+        for name, values in wanted.items():
+            allowed &= [not values or bool({*text.split("|")} & {*values}) for text in self.texts[name]]
+        assert len(set(answer)) == len(answer)
+        assert allowed[answer].all()
+        best = np.sort(scores[allowed])[::-1][:k]
+        np.testing.assert_allclose(scores[answer], best, rtol=1e-5, atol=1e-5)
+
+    def best(self, queries: np.ndarray, seen: list[list[int]], wanted: dict[str, list[list[str]]], k: int) -> list:
+        width = max(map(len, seen), default=0)
+        padded = np.array([[*rows, *[-1] * (width - len(rows))] for rows in seen], np.int32).reshape(len(seen), width)
+        asked = {}
+        for name, values in wanted.items():
+            longest = max(map(len, values), default=0)
+            table = np.array([[*one, *[""] * (longest - len(one))] for one in values], object)
+            asked[name] = codes(tf.constant(table.reshape(len(values), longest), tf.string))
+        graph = in_graph(self.retrieval, queries.ndim == 3)
+        rows, scores = graph(tf.constant(queries), tf.constant(padded), asked, tf.constant(k))
+        assert ((rows.numpy() >= 0) == (scores.numpy() > MASKED)).all()
+        return [[row for row in one if row >= 0] for one in rows.numpy().tolist()]
+
+
+@cache
+def in_graph(of: Retrieval, several: bool):
+    rows = tf.TensorSpec([None, None], tf.int32)
+    query = tf.TensorSpec([None, 2, DIMENSION] if several else [None, DIMENSION], tf.float32)
+    specs = [query, rows, {"stock": rows, "region": rows}, tf.TensorSpec([], tf.int32)]
+    return tf.function(lambda query, seen, wanted, k: of.best(Asked(query, seen, wanted), k), input_signature=specs)
+
+
+@cache
+def world(kind: str, changed: bool, most: int) -> World:
+    """350 of 400 items are indexed; where `changed`, some of them were since replaced or removed, and others added."""
+    rng = np.random.default_rng(0)
+    texts = {
+        "stock": ["yes" if row % 2 else "no" for row in range(ITEMS)],
+        "region": ["|".join(name for name in REGIONS[:3] if rng.random() < 0.5) for _ in range(ITEMS)],
+    }
+    for row in (7, 20):
+        texts["region"][row] += "|rare"
+    before = rng.standard_normal((ITEMS, DIMENSION)).astype(np.float32)
+    now, indexed = before.copy(), rng.permutation(ITEMS)[:350]
+    listed = np.isin(np.arange(ITEMS), indexed)
+    replaced, added, removed = indexed[:20], np.setdiff1d(np.arange(ITEMS), indexed)[:15], indexed[20:40]
+    searcher = build_searcher(kind, before[indexed])
+    if changed:
+        now[replaced] = 3 * rng.standard_normal((20, DIMENSION))  # wanted more than any other
+    parts = now[:, :6], now[:, 6:8], now[:, 8:]
+    found = Retrieval(searcher, indexed, *parts, Filters(texts))
+    if changed:
+        listed[added], listed[removed] = True, False
+        found.listed.assign(listed)
+        found.replaced.assign(np.isin(np.arange(ITEMS), replaced))
+        delta = np.concatenate([added, replaced]).astype(np.int32)
+        found.delta.assign(delta)
+        found.delta_vectors.assign(now[delta])
+        found.current.assign(1 - 40 / 350)
+    return World(texts, now, listed, found)
+
+
+@st.composite
+def requests(draw):
+    """A batch: queries of one vector or two, what was seen, wanted values of each filter, and k."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    rows, several = draw(st.integers(0, 4)), draw(st.booleans())
+    queries = rng.standard_normal((rows, 2, DIMENSION) if several else (rows, DIMENSION)).astype(np.float32)
+    most = draw(st.sampled_from([0, 3, 40, 100, ITEMS]))
+    seen = [rng.permutation(ITEMS)[: rng.integers(0, most + 1)].tolist() for _ in range(rows)]
+    values = st.lists(st.sampled_from([*REGIONS, "nowhere"]), max_size=3, unique=True)
+    regions = draw(st.lists(values, min_size=rows, max_size=rows))
+    stocks = draw(st.lists(st.sampled_from([[], ["yes"], ["no"], ["yes", "no"]]), min_size=rows, max_size=rows))
+    k = draw(st.sampled_from([1, 5, 30, 399, 401]))
+    return queries, seen, {"stock": stocks, "region": regions}, k
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("most", [8, 64, 4096])
+@settings(deadline=None, max_examples=25)
+@given(request=requests())
+def test_lists_are_those_of_brute_force_whatever_is_filtered(kind, changed, most, request):
+    """`most` says when survivors are scored exactly: nearly always, at times, or never."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "_MOST", most)
+        patch.setattr(retrieval, "_MOST_SHARE", 0.0)
+        found = world(kind, changed, most)
+    queries, seen, wanted, k = request
+    answers = found.best(queries, seen, wanted, k)
+    assert len(answers) == len(queries)
+    for row, answer in enumerate(answers):
+        own = {name: values[row] for name, values in wanted.items()}
+        found.check(answer, queries[row], seen[row], own, k)
+
+
+def test_contains_counts_padding_as_nothing():
+    found = contains(tf.constant([[1, -1, 2], [3, -1, -1]]), tf.constant([[2, -1], [1, 3]]))
+    assert found.numpy().tolist() == [[True, False], [False, True]]
+
+
+@pytest.mark.parametrize("width", [0, 1, 64, 65, 300])
+def test_contains_is_the_same_for_any_number_of_exclusions(width):
+    rng = np.random.default_rng(width)
+    seen, rows = rng.integers(-1, 50, (3, width), np.int32), rng.integers(-1, 50, (3, 70), np.int32)
+    expected = [[row >= 0 and row in seen[n] for row in rows[n]] for n in range(3)]
+    assert contains(tf.constant(seen), tf.constant(rows)).numpy().tolist() == expected
