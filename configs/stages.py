@@ -273,6 +273,7 @@ class Index(Section):
     target_recall: float = Field(default=0.98, gt=0, le=1)  # against exact search, at `candidates`
     candidates: Count = 100
     builds: Count = 3  # layouts of the searcher that tuning may build
+    delta: float = Field(default=0.05, ge=0, le=1)  # items beside the index, as a share of it: requests score them all
 
 
 class Floors(Section):

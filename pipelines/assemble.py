@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -22,6 +23,7 @@ from pipelines.accept import (
 from pipelines.feature_columns import check, column_of, fill
 from pipelines.sources import RawTables, read
 from pipelines.sources.base import ROW
+from pipelines.sources.files import open_table
 
 
 @ibis.udf.scalar.builtin
@@ -108,13 +110,30 @@ def _items(config: Config, catalogue: ir.Table | None, events: ir.Table, raw: Ra
         catalogue = parse_items(config, number_rows(ids), origin).drop("reason")
     elif config.data.min_item_events:
         catalogue = catalogue.semi_join(events, "item")
-    catalogue = _stored(backend, catalogue)
+    return _stored(backend, _ranked(_filled(config, _stored(backend, catalogue), origin), "item"))
+
+
+def item_table(config: Config, backend: Any, where: Path) -> ir.Table:
+    """An item table alone, from a file, as `prepare` writes it but in its own order. Raises: DataError, also for rows
+    that `prepare` would set aside."""
+    origin = str(where)
+    parsed = _stored(backend, parse_items(config, number_rows(open_table(backend, where, "items")), origin))
+    left = _left(parsed).order_by(ROW)
+    if rows := _count(left):
+        first = left.limit(1).to_pyarrow().to_pylist()[0]
+        raise DataError(f"items: {origin} holds {rows} rows that cannot be used; row {first[ROW]}: {first['reason']}")
+    refuse_repeated_ids(parsed, "item", "items", origin)
+    return _filled(config, parsed, origin).order_by(ROW).drop(ROW)
+
+
+def _filled(config: Config, catalogue: ir.Table, origin: str) -> ir.Table:
+    """Checked items as written, with `ROW`: missing values as the models read them."""
     check(catalogue, "item", config.on("items"), origin)
     filled = {feature.name: fill(feature, catalogue[feature.name]) for feature in config.on("items")}
     filled |= {FILTER + name: catalogue[FILTER + name].fill_null("") for name in config.data.items.filters}
     filled["title"] = ibis.coalesce(catalogue["title"].nullif(""), catalogue["item"])
     names = list(dict.fromkeys(["item", "title", "available_from", *filled]))
-    return _stored(backend, _ranked(catalogue.mutate(**filled), "item").select(ROW, *names))
+    return catalogue.mutate(**filled).select(ROW, *names)
 
 
 def _queries(config: Config, known: ir.Table | None, events: ir.Table, raw: RawTables, backend: Any) -> ir.Table:

@@ -237,6 +237,28 @@ def similar(
 
 
 @app.command()
+def upsert(
+    bundle: Annotated[Path, typer.Argument(help="A model's folder of versions, or its newest version.")],
+    items: Annotated[Path | None, typer.Argument(help="Table of the new and changed items.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="Item ids that must not be recommended any more.")] = None,
+) -> None:
+    """Put new, changed and removed items into a published bundle, as its next version."""
+    from pipelines.upsert import upsert as publish_items
+
+    if items is None and not remove:
+        raise UserError("upsert: nothing to do; expected a table of items, or --remove ID")
+    done = publish_items(bundle, items, remove or [])
+    found = done.outcome
+    _lines(
+        ("items", f"{found.added:,} added, {found.changed:,} with another vector, {found.removed:,} removed"),
+        ("index", f"{found.indexed:,} items, and {found.delta:,} searched exactly beside it"),
+        ("seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in done.seconds.items())),
+        ("bundle", done.version),
+        ("next", _command("recommend", done.version, "--user", "ID")),
+    )
+
+
+@app.command()
 def tensorboard(
     target: RunOrConfig,
     runs: Runs = Path("runs"),

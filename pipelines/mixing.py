@@ -39,14 +39,22 @@ class Mixed:
     def of(cls, dataset: Dataset, cut: Cut, mixing: Mixing, window: int | None) -> Mixed:
         """As of `cut`."""
         column = columns_of(dataset, mixing.segments)
-        past = dataset.past(cut)
-        if window is not None:
-            past = past.between(cut.moment - window, cut.moment)
+        past = _counted(dataset, cut, window)
         return cls(mixing, window, column, segment_popularity(past, column, mixing.columns, dataset.n_items))
 
     def at(self, dataset: Dataset, cut: Cut) -> Mixed:
         """The same as of another cut."""
         return Mixed.of(dataset, cut, self.mixing, self.window)
+
+    def of_newcomer(self, dataset: Dataset, cut: Cut) -> np.ndarray:
+        """Of one more item, that nobody took yet, [S + 1]."""
+        past = _counted(dataset, cut, self.window)
+        return segment_popularity(past, self.column, self.mixing.columns, dataset.n_items + 1)[-1]
+
+
+def _counted(dataset: Dataset, cut: Cut, window: int | None) -> Interactions:
+    past = dataset.past(cut)
+    return past if window is None else past.between(cut.moment - window, cut.moment)
 
 
 def segment_popularity(past: Interactions, column: np.ndarray, columns: int, items: int) -> np.ndarray:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from configs.errors import DataError
 from configs.schema import Config
-from pipelines.assemble import Tables, assemble
+from pipelines.assemble import Tables, assemble, item_table
 from pipelines.progress import Progress
 from pipelines.stage import Inputs
 from pipelines.tables import Interactions
@@ -99,6 +99,15 @@ def prepare(config: Config, folder: Path, now: int | None = None) -> PrepareSumm
     return summary
 
 
+def read_items(config: Config, where: Path) -> pd.DataFrame:
+    """An item table from a file, as `Prepared.items` has it but in its own order. Raises: DataError."""
+    with tempfile.TemporaryDirectory() as folder, _engine(Path(folder)) as backend:
+        try:
+            return _typed(item_table(config, backend, where).to_pandas())
+        except duckdb.Error as error:
+            raise DataError(f"items: {where} cannot be read: {_one_line(error)}") from error
+
+
 def load_prepared(folder: Path) -> Prepared:
     """What `prepare` wrote into `folder`."""
     events = pq.read_table(folder / "events.parquet")
@@ -112,11 +121,9 @@ def load_prepared(folder: Path) -> Prepared:
         value=events["value"].to_numpy() if "value" in events.column_names else None,
     )
     kinds = events["kind"].combine_chunks().dictionary_encode()
-    items = pd.read_parquet(folder / "items.parquet")
-    items["available_from"] = items["available_from"].astype("Int64")  # nulls would make it a float
     return Prepared(
         interactions,
-        items,
+        _typed(pd.read_parquet(folder / "items.parquet")),
         pd.read_parquet(folder / "queries.parquet"),
         pd.Categorical.from_codes(kinds.indices.to_numpy(), kinds.dictionary.to_pylist()),
         events["rating"].to_numpy() if "rating" in events.column_names else None,
@@ -136,6 +143,10 @@ def _engine(folder: Path) -> Iterator[Any]:
             yield backend
         finally:
             backend.disconnect()
+
+
+def _typed(items: pd.DataFrame) -> pd.DataFrame:
+    return items.assign(available_from=items["available_from"].astype("Int64"))  # nulls would make it a float
 
 
 def _one_line(error: duckdb.Error) -> str:

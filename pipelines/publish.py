@@ -34,7 +34,7 @@ def publish(bundle: Path, root: Path) -> Path:
     try:
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
         check_golden(Bundle(partial, verify(partial)))
-        return _rename(partial, model)
+        return rename(partial, model)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -57,7 +57,7 @@ def _is_whole(version: Path, identity: str) -> bool:
         return False
 
 
-def _rename(partial: Path, model: Path) -> Path:
+def rename(partial: Path, model: Path) -> Path:
     """Give the copy the next free number; another publisher may take one in between."""
     number = max(versions(model), default=0)
     while True:

@@ -18,6 +18,7 @@ from pipelines.rank import load_ranker
 from pipelines.split import Cut
 from pipelines.stage import Inputs
 from pipelines.train import REFITTED, load_towers
+from pipelines.trend import trend_at
 from pipelines.vectors import Vectors
 from serving.recommender import Catalogue, Models, Recommender
 
@@ -54,11 +55,18 @@ def recommender_at(dataset: Dataset, parts: Parts, cut: Cut, index: ItemIndex) -
         popular=np.argsort(-np.where(eligible, overall, -1.0), kind="stable")[: int(eligible.sum())],
         likes=likes_of(dataset, cut),
         mixed=mixed.items if mixed else np.zeros((dataset.n_items, 0), np.float32),
+        newcomer=np.concatenate([_newcomer(dataset, cut), *([mixed.of_newcomer(dataset, cut)] if mixed else [])]),
         filters=filters_of(dataset),
     )
     fitted, mixing = parts.vectors.encoded.fitted, mixed.mixing if mixed else None
     models = Models(parts.vectors.model, parts.scorer.ranker, index.searcher, fitted, mixing)
     return Recommender(dataset.config, models, catalogue)
+
+
+def _newcomer(dataset: Dataset, cut: Cut) -> np.ndarray:
+    """Trend columns of one more item, listed at `cut`, [t]."""
+    available = np.append(dataset.available, cut.moment)
+    return trend_at(dataset.trend, dataset.past(cut), available, cut.moment)[-1]
 
 
 def filters_of(dataset: Dataset) -> dict[str, np.ndarray]:

@@ -30,6 +30,14 @@ class Column:
     known: np.ndarray
     shares: np.ndarray
 
+    @classmethod
+    def of(cls, of_items: np.ndarray) -> Column:
+        """The column of these codes."""
+        known, counts = np.unique(of_items[of_items >= 0], return_counts=True)
+        if not len(known):
+            known, counts = np.array([-1], np.int32), np.array([0])  # so that there is a place to look at
+        return cls(of_items, known, (counts / max(len(of_items), 1)).astype(np.float32))
+
 
 class Filters(tf.Module):
     """The values of N items, by filter."""
@@ -82,15 +90,11 @@ def column(name: str, texts: Texts) -> Column:
     """One filter's values of N items. Raises: ValueError when two values have the same code."""
     distinct, of_item = np.unique(np.asarray(texts, object).astype(str), return_inverse=True)
     split = [[part for part in dict.fromkeys(text.split(SEPARATOR)) if part] for text in distinct]
-    code = _distinct_codes(name, filter_values(distinct))
+    code = distinct_codes(name, filter_values(distinct))
     table = np.full((len(split), max(map(len, split), default=1) or 1), -1, np.int32)
     for row, parts in enumerate(split):
         table[row, : len(parts)] = [code[part] for part in parts]
-    of_items = table[of_item]
-    known, counts = np.unique(of_items[of_items >= 0], return_counts=True)
-    if not len(known):
-        known, counts = np.array([-1], np.int32), np.array([0])  # so that there is a place to look at
-    return Column(of_items, known, (counts / max(len(texts), 1)).astype(np.float32))
+    return Column.of(table[of_item])
 
 
 def filter_values(texts: Texts) -> list[str]:
@@ -98,7 +102,8 @@ def filter_values(texts: Texts) -> list[str]:
     return sorted({part for text in set(texts) for part in text.split(SEPARATOR)} - {""})
 
 
-def _distinct_codes(name: str, values: list[str]) -> dict[str, int]:
+def distinct_codes(name: str, values: list[str]) -> dict[str, int]:
+    """The code of each value of a filter. Raises: ValueError when two have the same."""
     found: dict[int, str] = {}
     for value, number in zip(values, codes(tf.constant(values, tf.string)).numpy().tolist(), strict=True):
         if number in found:

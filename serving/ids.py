@@ -46,7 +46,7 @@ def fingerprints(ids: tf.Tensor) -> tf.Tensor:
     return tf.strings.to_hash_bucket_fast(ids, _FINGERPRINTS)
 
 
-def sorted_fingerprints(ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def sorted_fingerprints(ids: Sequence[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
     """The fingerprints of ids in ascending order, int64 [N], and the rows they are of, int32 [N].
 
     Raises: ValueError when two are the same.

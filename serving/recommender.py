@@ -36,7 +36,8 @@ class Catalogue:
     ids [N]; static [N, d + 1] and trend [N, t], the two parts of item vectors; ranker [N, h], the ranker's item
     side; indexed [M], rows in the searcher's order; popular [P], rows from most to least popular; likes, what can be
     said to be liked of them; mixed [N, s], the part of item vectors that `mixing.Mixing` weighs, [N, 0] without one;
-    filters, {filter: [N] values, several joined by "|"}.
+    newcomer [t + s], the trend and mixed of an item that nobody took yet; filters, {filter: [N] values, several joined
+    by "|"}.
     """
 
     ids: Sequence[str]
@@ -47,6 +48,7 @@ class Catalogue:
     popular: np.ndarray
     likes: Likes
     mixed: np.ndarray
+    newcomer: np.ndarray
     filters: Mapping[str, Texts] = field(default_factory=dict)
 
 
@@ -82,6 +84,7 @@ class Recommender(tf.Module):
             catalogue.trend,
             catalogue.mixed,
             Filters(catalogue.filters),
+            catalogue.newcomer,
         )
         self.ranker_items = tf.Variable(catalogue.ranker, trainable=False, shape=[None, catalogue.ranker.shape[1]])
         self.popular = tf.Variable(catalogue.popular.astype(np.int32), trainable=False)
@@ -154,8 +157,10 @@ class Recommender(tf.Module):
         return {"vector": self._query(self._reader.read(inputs))}
 
     def embed_item(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
-        """The static part of an item's vector from raw features, {"vector": [B, d + 1]}."""
-        return {"vector": self._models.towers.items(self._item_reader(inputs))}
+        """An item from raw features: vector [B, d + 1], the static part of what is searched, and ranker [B, h], what
+        the ranker reads of it."""
+        encoded = self._item_reader(inputs)
+        return {"vector": self._models.towers.items(encoded), "ranker": self._models.ranker.item_vectors(encoded)}
 
     def similar_items(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """The items nearest to each given one, without itself: items and scores [B, max k], count [B].

@@ -46,7 +46,7 @@ class Retrieval(tf.Module):
     static [N, d + 1], trend [N, t] and mixed [N, s] side by side are the items' vectors. The index is of the items at
     `indexed` [M], as they were when it was built. Beside it stand `listed` [N], whether an item may be shown at all;
     `replaced` [N], whether its vector in the index is out of date; and the delta, rows [n] of items whose vectors are
-    not in the index, with those vectors.
+    not in the index, with those vectors. newcomer [t + s] is the trend and mixed of an item that nobody took yet.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Retrieval(tf.Module):
         trend: np.ndarray,
         mixed: np.ndarray,
         filters: Filters,
+        newcomer: np.ndarray,
     ) -> None:
         super().__init__()
         self.searcher, self.filters = searcher, filters
@@ -66,6 +67,7 @@ class Retrieval(tf.Module):
             tf.Variable(part, trainable=False, shape=[None, part.shape[1]]) for part in (static, trend, mixed)
         )
         width = static.shape[1] + trend.shape[1] + mixed.shape[1]
+        self.newcomer = tf.Variable(newcomer, trainable=False)
         listed = np.zeros(len(static), bool)
         listed[indexed] = True
         self.listed = tf.Variable(listed, trainable=False, shape=[None])
@@ -86,16 +88,12 @@ class Retrieval(tf.Module):
 
     def best(self, asked: Asked, k: tf.Tensor) -> Found:
         """The k best of the items that each request may be shown."""
-        needed, most = self._needed(asked, k), self.most
-        selective = needed > most
+        needed = self._needed(asked, k)
+        selective = needed > self.most
         fetched = tf.maximum(tf.reduce_max(tf.where(selective, k, needed)), k)
         found = self._searched(asked, fetched, k)
-
         # a filter may leave much overall, and little of what this request likes best
-        lacking = ~selective & (_count(found) < k) & (fetched < tf.minimum(most, self.searcher.size))
-        found = _again(found, lacking, asked, lambda some: self._searched(some, tf.maximum(most, k), k))
-
-        lacking = (_count(found) < k) & (tf.maximum(fetched, most) < self.searcher.size)
+        lacking = (_count(found) < k) & (fetched < self.searcher.size)
         return _again(found, selective | lacking, asked, lambda some: self._exact(some, k))
 
     def _needed(self, asked: Asked, k: tf.Tensor) -> tf.Tensor:

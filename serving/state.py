@@ -62,6 +62,13 @@ class State:
         return found
 
 
+def add_titles(path: Path, titles: Iterable[tuple[str, str]]) -> None:
+    """Add (item, title) pairs to a state file that nobody else reads yet, in place of older ones."""
+    with sqlite3.connect(path) as connection:
+        connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", titles)
+    connection.close()
+
+
 def write_state(
     path: Path,
     titles: Iterable[tuple[str, str]],

@@ -91,6 +91,7 @@ def test_and_what_they_get_from_the_graph(fitted):
         popular=rows,
         likes=Likes((), np.zeros((world.ITEMS, 0), np.int32)),
         mixed=np.zeros((world.ITEMS, 0), np.float32),
+        newcomer=np.zeros(fitted.trend.shape[1], np.float32),
     )
     models = Models(
         fitted.model, Ranker(config, fitted.encoded.fitted), Exact.build(fitted.items), fitted.encoded.fitted

@@ -212,6 +212,7 @@ def build(searcher: str = "exact", seed: int = 0, mixing: Mixing | None = None, 
         popular=rng.permutation(indexed),
         likes=likes_of(items),
         mixed=mixed,
+        newcomer=np.random.default_rng(seed + 2).normal(size=TRENDS + mixed.shape[1]).astype(np.float32),
         filters=FILTERS,
     )
     found: Searcher = build_searcher(searcher, np.concatenate([static, trend, mixed], axis=1)[indexed])
@@ -318,6 +319,7 @@ def write_golden(small: Small, folder: Path) -> None:
 def bundle_facts(small: Small, folder: Path, searcher: str) -> dict[str, Any]:
     return {
         "name": "small",
+        "policy": "model" if isinstance(small.module, Recommender) else "popularity",
         "searcher": searcher,
         "config": small.config.model_dump(mode="json"),
         "data": {"start": END - 10**7, "end": END, "events": 1000},

@@ -83,7 +83,7 @@ def world(kind: str, changed: bool, most: int) -> World:
     if changed:
         now[replaced] = 3 * rng.standard_normal((20, DIMENSION))  # wanted more than any other
     parts = now[:, :6], now[:, 6:8], now[:, 8:]
-    found = Retrieval(searcher, indexed, *parts, Filters(texts))
+    found = Retrieval(searcher, indexed, *parts, Filters(texts), np.zeros(3, np.float32))
     if changed:
         listed[added], listed[removed] = True, False
         found.listed.assign(listed)

@@ -1,0 +1,124 @@
+"""New, changed and removed items into a published bundle, as its next version, without building the index again.
+
+Vectors come from the bundle's own towers; the index stays as it is, and what it lacks is searched exactly beside it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from configs.data import FILTER
+from configs.errors import UserError
+from configs.schema import Config
+from pipelines.encoded import columns_of
+from pipelines.prepare import read_items
+from pipelines.publish import rename
+from serving.bundle import MANIFEST, STATE, Bundle, answer_golden, newest, seal, verify, versions
+from serving.delta import Items, Outcome, with_items
+from serving.filters import filter_values
+from serving.state import add_titles
+from serving.variables import read_variables, write_variables
+
+_BLOCK = 1024  # items embedded at a time
+_FREE = 1_000  # items that the delta may hold whatever the size of the index
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """The published version, what it changed, and seconds that embedding, writing and publishing took."""
+
+    version: Path
+    outcome: Outcome
+    seconds: dict[str, float]
+
+
+def upsert(path: Path, items: Path | None, remove: Sequence[str] = (), now: int | None = None) -> Upserted:
+    """Publish the next version of the bundle at `path`, a model's folder or its newest version.
+
+    items: a table with the columns that the bundle's config names, a row for each item that is new or changed; remove:
+    ids that must not be recommended any more; now: items that are available later are not shown yet.
+    Raises: UserError; nothing is published then.
+    """
+    started = time.perf_counter()
+    base = newest(path)
+    _refuse_older(base)
+    manifest = verify(base)
+    if "ranker" not in manifest["signatures"].get("embed_item", {"outputs": ()})["outputs"]:
+        raise UserError(f"upsert: {base} holds no towers that embed items; expected a bundle of a model, exported anew")
+    bundle = Bundle(base, manifest)
+    table = _read(bundle.config, items)
+    found = _embedded(bundle, table, int(time.time()) if now is None else now)
+    embedded = time.perf_counter()
+    try:
+        variables, outcome = with_items(read_variables(base), found, list(remove), manifest["filters"])
+    except ValueError as error:
+        raise UserError(f"upsert: {error}") from None
+    _refuse_much(outcome, bundle.config.index.delta)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=base.parent))
+    try:
+        shutil.copytree(base, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("variables", MANIFEST))
+        write_variables(partial, variables)
+        add_titles(partial / STATE, zip(table["item"].astype(str), table["title"].astype(str), strict=True))
+        known = manifest["filters"].items()
+        facts = {key: value for key, value in manifest.items() if key not in ("files", "id")} | {
+            "items": len(variables["ids/ids"]) - 1,
+            "filters": {name: sorted({*values, *filter_values(found.filters[name])}) for name, values in known},
+            "upsert": {"onto": manifest["id"], **asdict(outcome)},
+        }
+        written = time.perf_counter()
+        answer_golden(Bundle(partial, facts))
+        seal(partial, facts)
+        _refuse_older(base)
+        version = rename(partial, base.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    seconds = {"embed": embedded - started, "write": written - embedded, "check": time.perf_counter() - written}
+    return Upserted(version, outcome, seconds)
+
+
+def _refuse_older(base: Path) -> None:
+    """Another version may have come meanwhile, whose items would be lost. Raises: UserError."""
+    if (newest_one := versions(base.parent)) and str(newest_one[-1]) != base.name:
+        raise UserError(f"upsert: {base} is not the newest version, {base.parent / str(newest_one[-1])} is; name that")
+
+
+def _refuse_much(outcome: Outcome, share: float) -> None:
+    most = max(_FREE, round(share * outcome.indexed))
+    if outcome.delta > most:
+        raise UserError(
+            f"upsert: {outcome.delta:,} items would stand beside an index of {outcome.indexed:,}, and each request "
+            f"scores them all; expected at most {most:,} (index.delta = {share:g}): run the pipeline again"
+        )
+
+
+def _read(config: Config, items: Path | None) -> pd.DataFrame:
+    """The item table as the prepare stage has it; no row where there is none. Raises: UserError."""
+    if items is None:
+        names = ["item", "title", "available_from", *(feature.name for feature in config.on("items"))]
+        return pd.DataFrame(columns=[*names, *(FILTER + name for name in config.data.items.filters)])
+    return read_items(config, items)
+
+
+def _embedded(bundle: Bundle, table: pd.DataFrame, now: int) -> Items:
+    """What the bundle's towers and ranker make of the rows of an item table."""
+    config, outputs = bundle.config, bundle.manifest["signatures"]["embed_item"]["outputs"]
+    blocks = [{name: np.zeros((0, outputs[name]["shape"][1]), np.float32) for name in outputs}]
+    for start in range(0, len(table), _BLOCK):
+        columns = columns_of(table[start : start + _BLOCK], config.on("items"))
+        blocks.append(bundle.run("embed_item", columns))
+    available = table["available_from"].to_numpy(np.float64, na_value=-np.inf)
+    return Items(
+        ids=table["item"].astype(str).tolist(),
+        static=np.concatenate([block["vector"] for block in blocks]),
+        ranker=np.concatenate([block["ranker"] for block in blocks]),
+        filters={name: table[FILTER + name].astype(str).tolist() for name in config.data.items.filters},
+        listed=available <= now if config.data.events.time is not None else np.ones(len(table), bool),
+    )

@@ -1,0 +1,166 @@
+"""Items put into a published bundle: held against a bundle that was built with them in the first place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from configs.errors import UserError
+from pipelines.upsert import upsert
+from serving.bundle import check_golden, load_bundle, versions
+from serving.variables import read_variables, write_variables
+from tests.serving import small
+from tests.serving.small import IDS, ITEMS, UNINDEXED, inputs_of, lists
+
+ALL = ITEMS + 10  # longer than any list can be
+pytestmark = pytest.mark.slow
+
+NEW = ["new", "neu|1", "später"]
+
+
+@pytest.fixture(scope="module", params=["exact", "scann", "ivf"])
+def each(request, tmp_path_factory) -> Path:
+    """A bundle; not to be changed."""
+    return small.export(small.build(request.param), tmp_path_factory.mktemp(request.param) / "1")
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory) -> Path:
+    return small.export(small.build("exact"), tmp_path_factory.mktemp("exact") / "1")
+
+
+@pytest.fixture
+def model(exact, tmp_path) -> Path:
+    """A model's folder with one version."""
+    return small.copy(exact, tmp_path / "small" / "1").parent
+
+
+def table(path: Path, ids: list[str], seed: int = 1, **columns) -> Path:
+    """An item table with random features for these ids."""
+    rng, rows = np.random.default_rng(seed), len(ids)
+    frame = {
+        "item": ids,
+        "item_id": ids,
+        "genre": rng.choice(["drama", "comedy", "western", None], rows),
+        "tags": [["a", "b"][: rng.integers(0, 3)] for _ in ids],
+        "price": rng.uniform(0, 100, rows).astype(np.float32),
+        "text": rng.choice(["a big one", "words never seen"], rows),
+        "image": list(rng.normal(size=(rows, 3)).astype(np.float32)),
+        "stock": ["yes"] * rows,
+        "region": [["moon"]] * rows,
+    }
+    pd.DataFrame(frame | columns).to_parquet(path)
+    return path
+
+
+def answers(model: Path, signature: str = "retrieve", **inputs) -> list[list[str]]:
+    bundle = load_bundle(model)
+    return lists(bundle.run(signature, inputs_of([["i20", "i21"], [], ["i40"]], ALL) | inputs))
+
+
+def rebuilt(model: Path, tmp_path: Path) -> Path:
+    """The newest version with everything that may be shown in its delta, and nothing in its index: what is exact."""
+    folder = small.copy(model / str(versions(model)[-1]), tmp_path / "exact" / "1")
+    variables = read_variables(folder)
+    rows = np.flatnonzero(variables["retrieval/listed"]).astype(np.int32)
+    parts = [variables[f"retrieval/{name}"][rows] for name in ("static", "trend", "mixed")]
+    variables |= {"retrieval/delta": rows, "retrieval/delta_vectors": np.concatenate(parts, axis=1)}
+    variables["retrieval/replaced"] = np.ones_like(variables["retrieval/replaced"])
+    variables["retrieval/current"] = np.float32(0.5)
+    write_variables(folder, variables)
+    manifest = {key: value for key, value in load_bundle(model).manifest.items() if key not in ("files", "id")}
+    (folder / "manifest.json").unlink()
+    small.seal(folder, manifest)
+    return folder
+
+
+def test_new_changed_and_removed_items_are_served_as_if_they_had_been_indexed(each, tmp_path):
+    model = small.copy(each, tmp_path / "small" / "1").parent
+    before = answers(model)
+    changed = [item for item in before[0][:20] if item != "i22"][:4]
+    done = upsert(model, table(tmp_path / "t.parquet", [*NEW, *changed]), ["i22", "i30"])
+    assert (done.version.name, done.outcome.added, done.outcome.changed, done.outcome.removed) == ("2", 3, 4, 2)
+    assert (done.outcome.delta, done.outcome.indexed) == (7, ITEMS - len(UNINDEXED))
+    assert done.outcome.drift > 0
+    after = answers(model)
+    assert [set(one) for one in after] == [set(one) - {"i22", "i30"} | {*NEW} for one in before]
+    assert after == answers(rebuilt(model, tmp_path))
+    assert all(item in lists(load_bundle(model).run("recommend", inputs_of([["i20"]], ALL)))[0] for item in NEW)
+
+
+def test_what_is_new_is_known_everywhere(model, tmp_path):
+    upsert(model, table(tmp_path / "t.parquet", NEW))
+    bundle = load_bundle(model)
+    assert bundle.manifest["items"] == ITEMS + 3
+    assert bundle.state.titles(NEW) == {item: item for item in NEW}
+    assert {one.item for one in bundle.similar("new", ITEMS)} >= {*NEW} - {"new"}
+    only_new = {"region": ["moon"]}
+    assert {one.item for one in bundle.recommend("u1", 10, filters=only_new)} == {*NEW}
+    assert {one.item for one in bundle.recommend("u1", 10, filters=only_new, exclude=["new"])} == {*NEW} - {"new"}
+    history = bundle.recommend(history=["new"], k=ITEMS)
+    assert history != bundle.recommend(history=["nobody"], k=ITEMS)
+    assert "new" not in {one.item for one in history}
+    check_golden(bundle)
+
+
+def test_attributes_alone_leave_the_index_as_it_is(model, tmp_path):
+    items, rows = small.tables(np.random.default_rng(0))[0], [IDS.index("i50"), IDS.index("i51")]
+    same = {name: list(column[rows]) for name, column in items.items()}
+    done = upsert(model, table(tmp_path / "t.parquet", ["i50", "i51"], **same))
+    assert (done.outcome.added, done.outcome.changed, done.outcome.delta) == (0, 0, 0)
+    found = load_bundle(model).recommend("u1", 10, filters={"region": ["moon"]})
+    assert {one.item for one in found} == {"i50", "i51"}
+
+
+def test_what_was_removed_can_come_back_and_what_changed_can_change_again(model, tmp_path):
+    upsert(model, table(tmp_path / "a.parquet", ["i50", "new"]), ["i51"])
+    upsert(model, None, ["new"])
+    assert not {"i51", "new"} & {*answers(model)[1]}
+    done = upsert(model, table(tmp_path / "b.parquet", ["i50", "i51", "new"], seed=2))
+    assert (done.version.name, done.outcome.added, done.outcome.delta) == ("4", 0, 3)
+    assert {"i50", "i51", "new"} <= {*answers(model)[1]}
+    assert answers(model) == answers(rebuilt(model, tmp_path))
+    assert [versions(model), load_bundle(model).manifest["upsert"]["delta"]] == [[1, 2, 3, 4], 3]
+
+
+def refused(model: Path, said: str, *arguments, **named) -> None:
+    """Refused in one line, and nothing is left behind."""
+    before = sorted(model.iterdir())
+    with pytest.raises(UserError, match=said) as error:
+        upsert(model, *arguments, **named)
+    assert "\n" not in str(error.value)
+    assert sorted(model.iterdir()) == before
+
+
+def test_what_cannot_be_put_in_is_refused_and_nothing_is_published(model, tmp_path):
+    write = lambda **columns: table(tmp_path / "t.parquet", ["new", "neu"], **columns)  # noqa: E731
+    refused(model, "remove: found 'nobody', expected ids", None, ["i20", "nobody"])
+    refused(model, "1 rows that cannot be used; row 1: no item id", write(item=["new", None]))
+    refused(model, "data.items.id: .* holds 2 rows with the id 'new'", write(item=["new", "new"]))
+    refused(model, "feature 'price'.*1 of 2 rows", write(price=[1.0, None]))
+    refused(model, "feature 'image'.*3 numbers a row", write(image=[[1.0, 2.0], [1.0, 2.0, 3.0]]))
+    refused(model, "no table at .*nowhere", tmp_path / "nowhere.csv")
+    pd.DataFrame({"item": ["new"]}).to_csv(tmp_path / "short.csv")
+    refused(model, "has no column", tmp_path / "short.csv")
+    plain = tmp_path / "popular" / "1"
+    plain.mkdir(parents=True)
+    small.seal(plain, {"signatures": {"recommend": {}}, "config": small.CONFIG})
+    with pytest.raises(UserError, match="holds no towers that embed items"):
+        upsert(plain, write())
+
+
+def test_an_older_version_is_refused_as_its_successors_items_would_be_lost(model, tmp_path):
+    upsert(model, table(tmp_path / "t.parquet", NEW))
+    refused_version = model / "1"
+    with pytest.raises(UserError, match=r"is not the newest version, .*small/2 is"):
+        upsert(refused_version, table(tmp_path / "t.parquet", ["more"]))
+    assert versions(model) == [1, 2]
+
+
+def test_more_than_an_index_should_have_beside_it_is_refused(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.upsert._FREE", 2)
+    many = table(tmp_path / "t.parquet", [f"new{n}" for n in range(9)])
+    refused(model, r"9 items would stand beside an index of 135.*at most 7 \(index.delta = 0.05\)", many)
