@@ -251,6 +251,7 @@ def upsert(
     found = done.outcome
     _lines(
         ("items", f"{found.added:,} added, {found.changed:,} with another vector, {found.removed:,} removed"),
+        *([("waiting", f"{found.waiting:,} not available yet; upsert them again then")] if found.waiting else []),
         ("index", f"{found.indexed:,} items, and {found.delta:,} searched exactly beside it"),
         ("seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in done.seconds.items())),
         ("bundle", done.version),

@@ -18,7 +18,8 @@ class GateFailed(UserError):
 
 
 def publish(bundle: Path, root: Path) -> Path:
-    """Copy `bundle` to `root/<name>/<next version>`; the newest version stays where it is if it is the same.
+    """Copy `bundle` to `root/<name>/<next version>`; the newest version stays where it is if it is the same, with or
+    without items that were upserted since.
 
     Before the rename that makes it visible, the copy is held against its manifest and must answer its golden
     requests. Raises: GateFailed, BundleError.
@@ -34,7 +35,7 @@ def publish(bundle: Path, root: Path) -> Path:
     try:
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
         check_golden(Bundle(partial, verify(partial)))
-        return rename(partial, model)
+        return _rename(partial, model)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -49,15 +50,20 @@ def failures(verdicts: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def root_id(manifest: Mapping[str, Any]) -> str:
+    """The id of the bundle that items were put into first, or of this one where none were."""
+    return manifest.get("upsert", {}).get("root", manifest["id"])
+
+
 def _is_whole(version: Path, identity: str) -> bool:
-    """Whether a version is the bundle of that id, with not a byte missing."""
+    """Whether a version is the bundle of that id, or that with items put in since, with not a byte missing."""
     try:
-        return verify(version)["id"] == identity
+        return root_id(verify(version)) == identity
     except BundleError:
         return False
 
 
-def rename(partial: Path, model: Path) -> Path:
+def _rename(partial: Path, model: Path) -> Path:
     """Give the copy the next free number; another publisher may take one in between."""
     number = max(versions(model), default=0)
     while True:

@@ -20,7 +20,7 @@ from configs.errors import UserError
 from configs.schema import Config
 from pipelines.encoded import columns_of
 from pipelines.prepare import read_items
-from pipelines.publish import rename
+from pipelines.publish import root_id
 from serving.bundle import MANIFEST, STATE, Bundle, answer_golden, newest, seal, verify, versions
 from serving.delta import Items, Outcome, with_items
 from serving.filters import filter_values
@@ -48,7 +48,7 @@ def upsert(path: Path, items: Path | None, remove: Sequence[str] = (), now: int 
     Raises: UserError; nothing is published then.
     """
     started = time.perf_counter()
-    base = newest(path)
+    base = newest(path.resolve())
     _refuse_older(base)
     manifest = verify(base)
     if "ranker" not in manifest["signatures"].get("embed_item", {"outputs": ()})["outputs"]:
@@ -71,13 +71,12 @@ def upsert(path: Path, items: Path | None, remove: Sequence[str] = (), now: int 
         facts = {key: value for key, value in manifest.items() if key not in ("files", "id")} | {
             "items": len(variables["ids/ids"]) - 1,
             "filters": {name: sorted({*values, *filter_values(found.filters[name])}) for name, values in known},
-            "upsert": {"onto": manifest["id"], **asdict(outcome)},
+            "upsert": {"onto": manifest["id"], "root": root_id(manifest), **asdict(outcome)},
         }
         written = time.perf_counter()
         answer_golden(Bundle(partial, facts))
         seal(partial, facts)
-        _refuse_older(base)
-        version = rename(partial, base.parent)
+        version = _next(partial, base)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     seconds = {"embed": embedded - started, "write": written - embedded, "check": time.perf_counter() - written}
@@ -85,9 +84,23 @@ def upsert(path: Path, items: Path | None, remove: Sequence[str] = (), now: int 
 
 
 def _refuse_older(base: Path) -> None:
-    """Another version may have come meanwhile, whose items would be lost. Raises: UserError."""
-    if (newest_one := versions(base.parent)) and str(newest_one[-1]) != base.name:
-        raise UserError(f"upsert: {base} is not the newest version, {base.parent / str(newest_one[-1])} is; name that")
+    """What another version has would be lost. Raises: UserError."""
+    found = versions(base.parent)
+    if not found or str(found[-1]) != base.name:
+        latest = f"{base.parent / str(found[-1])} is" if found else f"{base.parent} holds none"
+        raise UserError(f"upsert: {base} is not the newest published version, {latest}; name the model's folder")
+
+
+def _next(partial: Path, base: Path) -> Path:
+    """Make it the version after its base. Raises: UserError when somebody else's came first."""
+    _refuse_older(base)
+    target = base.with_name(str(int(base.name) + 1))
+    try:
+        return partial.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        raise UserError(f"upsert: {target} was published meanwhile; nothing was changed, run it again") from None
 
 
 def _refuse_much(outcome: Outcome, share: float) -> None:
@@ -114,11 +127,22 @@ def _embedded(bundle: Bundle, table: pd.DataFrame, now: int) -> Items:
     for start in range(0, len(table), _BLOCK):
         columns = columns_of(table[start : start + _BLOCK], config.on("items"))
         blocks.append(bundle.run("embed_item", columns))
-    available = table["available_from"].to_numpy(np.float64, na_value=-np.inf)
+    ids = table["item"].astype(str).tolist()
+    static, ranker = (np.concatenate([block[name] for block in blocks]) for name in ("vector", "ranker"))
+    beyond = ~(np.isfinite(static).all(axis=1) & np.isfinite(ranker).all(axis=1))
+    if beyond.any():
+        item = ids[int(beyond.argmax())]
+        raise UserError(
+            f"upsert: item {item!r} has features beyond reason: its vector is not finite; nothing was changed"
+        )
     return Items(
-        ids=table["item"].astype(str).tolist(),
-        static=np.concatenate([block["vector"] for block in blocks]),
-        ranker=np.concatenate([block["ranker"] for block in blocks]),
+        ids=ids,
+        static=static,
+        ranker=ranker,
         filters={name: table[FILTER + name].astype(str).tolist() for name in config.data.items.filters},
-        listed=available <= now if config.data.events.time is not None else np.ones(len(table), bool),
+        listed=_available(table, now) if config.data.events.time is not None else np.ones(len(table), bool),
     )
+
+
+def _available(table: pd.DataFrame, now: int) -> np.ndarray:
+    return table["available_from"].to_numpy(np.float64, na_value=-np.inf) <= now

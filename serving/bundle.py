@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,7 +111,8 @@ class Bundle:
         likes: what someone new chose, "feature=value" of items or item ids; such items count as taken, at the
         request's time. history: item ids, oldest first, instead of the stored ones; unknown ids are passed over.
         history_time: their times, by default the request's. exclude: item ids that must not be listed. filters: by
-        name, the values of which an item must have one, such as {"region": ["eu", "world"]}. context: request features
+        name, the values of which an item must have one, such as {"region": ["eu", "world"]}; of a filter with no value
+        any item will do. context: request features
         and overrides of stored ones, by name. time: when it is asked, on the events' time axis; by default the end of
         the data that the bundle knows.
         Raises: RequestError, BundleError.
@@ -198,9 +199,10 @@ class Bundle:
         values, given = self.manifest.get("filters", {}), dict(filters or {})
         if unknown := sorted(set(given) - set(values)):
             raise RequestError(f"filters: unknown filter {unknown[0]!r}; expected {_one_of(sorted(values))}")
-        wanted = {name: _ids(f"filter {name}", given.get(name, [])) for name in values}
+        wanted = {name: _ids(f"filter {name}", given.get(name, []), "values") for name in values}
         for name, asked in wanted.items():
-            if unknown := [value for value in asked if value not in values[name]]:
+            known = set(values[name]) if asked else set()
+            if unknown := [value for value in asked if value not in known]:
                 raise RequestError(f"filter {name}: found {unknown[0]!r}, expected {_one_of(values[name])}")
         inputs = {FILTER + name: _strings([asked]) for name, asked in wanted.items()}
         inputs["exclude"] = _strings([_ids("exclude", exclude)])
@@ -263,10 +265,12 @@ def _length(k: int, items: int) -> int:
     return min(k, items)
 
 
-def _ids(name: str, ids: Sequence[str]) -> list[str]:
+def _ids(name: str, ids: Sequence[str], expected: str = "item ids") -> list[str]:
     """A list of ids; one text would else be read as one id for each letter. Raises: RequestError."""
     if isinstance(ids, (str, bytes)):
-        raise RequestError(f"{name}: found the text {ids!r}, expected a list of item ids")
+        raise RequestError(f"{name}: found the text {ids!r}, expected a list of {expected}")
+    if not isinstance(ids, Iterable):
+        raise RequestError(f"{name}: found {ids!r}, expected a list of {expected}")
     return list(ids)
 
 
@@ -384,7 +388,10 @@ def answer_golden(bundle: Bundle) -> None:
     recorded = json.loads(path.read_text())
     for golden in recorded:
         inputs = {name: _array(described) for name, described in golden["inputs"].items()}
-        golden["items"] = [item.decode() for item in bundle.run("recommend", inputs)["items"][0]]
+        found = [item.decode() for item in bundle.run("recommend", inputs)["items"][0]]
+        if any(golden["items"]) and not any(found):
+            raise BundleError(f"bundle: a golden request that had an answer has none in {bundle.folder}")
+        golden["items"] = found
     path.write_text(json.dumps(recorded) + "\n")
 
 

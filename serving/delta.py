@@ -35,14 +35,19 @@ class Items:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an upsert did: numbers of items added, changed (their vector is another) and removed; how many the delta
-    then holds, and the index; and drift, how far the vectors of those that were changed had moved (1 - cosine)."""
+    """What an upsert did.
+
+    Numbers of items added, changed (their vector is another) and removed; how many the delta then holds, and the index;
+    waiting, how many of those put in are not available yet; and drift, how far the vectors of those that were changed
+    had moved (1 - cosine, mean).
+    """
 
     added: int
     changed: int
     removed: int
     delta: int
     indexed: int
+    waiting: int
     drift: float
 
 
@@ -51,9 +56,11 @@ def with_items(
 ) -> tuple[dict[str, np.ndarray], Outcome]:
     """The variables with items added or changed, and others removed from what may be shown.
 
-    values: those that each filter had. Raises: ValueError for ids to remove that are not known, and for filter values
-    that cannot be told apart.
+    values: those that each filter had. Raises: ValueError for ids to remove that are not known or that are put in too,
+    and for filter values that cannot be told apart.
     """
+    if both := sorted({*items.ids} & {*removed}):
+        raise ValueError(f"remove: found {both[0]!r}, which is put in too, expected one of the two")
     rows = rows_of(variables, items.ids)
     gone = rows_of(variables, removed)
     if unknown := [item for item, row in zip(removed, gone, strict=True) if row < 0]:
@@ -77,8 +84,10 @@ def with_items(
     changed["retrieval/listed"][rows] = items.listed
     changed["retrieval/listed"][gone] = False
     delta = _set_delta(changed, rows[moved])
-    counts = int(new.sum()), int(moved.sum()), len(gone)
-    return changed, Outcome(*counts, delta, len(changed["retrieval/indexed"]), drift)
+    shown = variables["retrieval/listed"][np.unique(gone)]
+    counts = int(new.sum()), int(moved.sum()), int(shown.sum())
+    waiting = len(items.ids) - int(items.listed.sum())
+    return changed, Outcome(*counts, delta, len(changed["retrieval/indexed"]), waiting, drift)
 
 
 def rows_of(variables: Variables, ids: Sequence[str]) -> np.ndarray:
@@ -104,7 +113,7 @@ def _known_by_id(ids: np.ndarray, new: Sequence[str]) -> dict[str, np.ndarray]:
 
 def _extended(value: np.ndarray, size: int) -> np.ndarray:
     """A copy with rows of zeros, or of no value, up to `size`."""
-    fill = -1 if value.dtype == np.int32 else 0
+    fill = -1 if value.dtype == np.int64 else 0
     return np.concatenate([value, np.full((size - len(value), *value.shape[1:]), fill, value.dtype)])
 
 
@@ -141,7 +150,7 @@ def _set_filters(
         distinct_codes(name, sorted({*values[name], *filter_values(given)}))
         own = column(name, given).of_items
         table = variables[f"{prefix}/of_items/{name}"]
-        wide = np.full((len(table), max(table.shape[1], own.shape[1])), -1, np.int32)
+        wide = np.full((len(table), max(table.shape[1], own.shape[1])), -1, np.int64)
         wide[:, : table.shape[1]] = table
         wide[rows] = -1
         wide[rows, : own.shape[1]] = own

@@ -1,21 +1,23 @@
 """Who may be shown which items: each filter is a column of the item table, each item has any number of its values.
 
 A request names values of a filter, and only items with one of them may be shown to it; one that names none is shown
-all. Values are known by 31 bits of a fingerprint, so that new ones can come after export.
+all. Values are known by their fingerprints, so that new ones can come after export.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from configs.data import FILTER, SEPARATOR
-from serving.ids import nearest
+from serving.ids import fingerprints, nearest
+from serving.sets import contains
 from towers.backend import tf
 
-_CODES = 2**31 - 1
+_MOST = 256  # values that an item may have of one filter: every item takes as much room as the one with most
+ALL = 2**31 - 1  # more items than any catalogue has
 
 Texts = Sequence[str] | np.ndarray
 Wanted = Mapping[str, tf.Tensor]  # codes by filter, [B, any], -1 for none
@@ -23,20 +25,26 @@ Wanted = Mapping[str, tf.Tensor]  # codes by filter, [B, any], -1 for none
 
 @dataclass(frozen=True)
 class Column:
-    """The values of N items as codes: of_items [N, m] int32, -1 where an item has fewer than m; known [V], all codes
-    in ascending order, and shares [V], the share of items that have each."""
+    """The values of N items as codes: of_items [N, m] int64, -1 where an item has fewer than m; and the other way
+    round: known [V], all codes in ascending order, and rows, the items that have each, from starts[v] to starts[v + 1].
+    """
 
     of_items: np.ndarray
     known: np.ndarray
-    shares: np.ndarray
+    starts: np.ndarray
+    rows: np.ndarray
 
     @classmethod
     def of(cls, of_items: np.ndarray) -> Column:
         """The column of these codes."""
-        known, counts = np.unique(of_items[of_items >= 0], return_counts=True)
+        row, place = np.nonzero(of_items >= 0)
+        code = of_items[row, place]
+        order = np.argsort(code, kind="stable")
+        known, counts = np.unique(code, return_counts=True)
         if not len(known):
-            known, counts = np.array([-1], np.int32), np.array([0])  # so that there is a place to look at
-        return cls(of_items, known, (counts / max(len(of_items), 1)).astype(np.float32))
+            known, counts = np.array([-1]), np.array([0])  # so that there is a place to look at
+        starts = np.append(0, np.cumsum(counts)).astype(np.int32)
+        return cls(of_items, known, starts, row[order].astype(np.int32))
 
 
 class Filters(tf.Module):
@@ -48,7 +56,8 @@ class Filters(tf.Module):
         columns = {name: column(name, texts) for name, texts in values.items()}
         self.of_items = {name: _variable(one.of_items) for name, one in columns.items()}
         self.known = {name: _variable(one.known) for name, one in columns.items()}
-        self.shares = {name: _variable(one.shares) for name, one in columns.items()}
+        self.starts = {name: _variable(one.starts) for name, one in columns.items()}
+        self.rows = {name: _variable(one.rows) for name, one in columns.items()}
 
     @property
     def names(self) -> list[str]:
@@ -63,41 +72,67 @@ class Filters(tf.Module):
         """Which of rows [B, n] have a wanted value of every filter, [B, n] bool; rows below 0 are read as row 0."""
         rows, allowed = tf.maximum(rows, 0), tf.ones(tf.shape(rows), tf.bool)
         for name, asked in wanted.items():
-            one_of = _among(tf.gather(self.of_items[name], rows), asked[:, None, None, :])
+            values = tf.gather(self.of_items[name], rows)  # [B, n, m]
+            flat = tf.reshape(values, [tf.shape(rows)[0], tf.shape(rows)[1] * tf.shape(values)[2]])
+            one_of = tf.reduce_any(tf.reshape(contains(asked, flat), tf.shape(values)), axis=2)
             allowed &= one_of | ~_asks(asked)[:, None]
         return allowed
 
-    def survivors(self, wanted: Wanted) -> tf.Tensor:
-        """Which of all items have a wanted value of every filter; wanted [any] of one request; [N] bool, or a scalar
-        where there is no filter."""
-        allowed = tf.constant(True)
-        for name, asked in wanted.items():
-            allowed &= _among(self.of_items[name], asked) | ~_asks(asked)
-        return allowed
-
     def share(self, wanted: Wanted) -> tf.Tensor:
-        """About which share of the items survive, [B] or []: exact for one filter whose items have one value each."""
+        """About which share of the items survive, [B]: exact for one filter whose items have one value each."""
         share = tf.constant(1.0)
         for name, asked in wanted.items():
-            place = tf.reshape(nearest(self.known[name], tf.reshape(asked, [-1])), tf.shape(asked))
-            there = tf.gather(self.known[name], place) == asked
-            some = tf.reduce_sum(tf.where(there, tf.gather(self.shares[name], place), 0.0), axis=-1)
-            share *= tf.where(_asks(asked), tf.minimum(some, 1.0), 1.0)
+            items = tf.maximum(tf.shape(self.of_items[name])[0], 1)
+            having = tf.cast(self._counts(name, asked) / items, tf.float32)
+            share *= tf.where(_asks(asked), tf.minimum(having, 1.0), 1.0)
         return share
+
+    def fewest(self, wanted: Wanted) -> tf.Tensor:
+        """At most how many items survive, [B] or []: those that the narrowest filter leaves; `ALL` without any."""
+        counts = [tf.where(_asks(asked), self._counts(name, asked), ALL) for name, asked in wanted.items()]
+        return tf.reduce_min([tf.fill(tf.shape(counts[0]), ALL), *counts], axis=0) if counts else tf.constant(ALL)
+
+    def survivors(self, wanted: Wanted, items: tf.Tensor) -> tf.Tensor:
+        """Rows that the narrowest filter leaves, [n], each once, or all `items`; wanted [any] of one request."""
+        counts = [tf.where(_asks(asked), self._counts(name, asked), ALL) for name, asked in wanted.items()]
+        branches = [lambda name=name, asked=asked: self._having(name, asked) for name, asked in wanted.items()]
+        narrowest = tf.argmin([*counts, ALL - 1], output_type=tf.int32)
+        return tf.switch_case(narrowest, [*branches, lambda: tf.range(items)])
+
+    def _having(self, name: str, asked: tf.Tensor) -> tf.Tensor:
+        start, end = self._span(name, tf.unique(asked)[0])
+        rows = tf.gather(self.rows[name], tf.ragged.range(start, end).flat_values)
+        return tf.cond(tf.size(start) > 1, lambda: tf.unique(rows)[0], lambda: rows)  # one may have several values
+
+    def _counts(self, name: str, asked: tf.Tensor) -> tf.Tensor:
+        """How many items have each of the values asked for, summed, [B] or []."""
+        start, end = self._span(name, tf.reshape(asked, [-1]))
+        return tf.reduce_sum(tf.reshape(end - start, tf.shape(asked)), axis=-1)
+
+    def _span(self, name: str, asked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where in `rows` the items with each of the values [n] stand; nowhere for values that no item has."""
+        place = nearest(self.known[name], asked)
+        there = tf.cast((tf.gather(self.known[name], place) == asked) & (asked >= 0), tf.int32)
+        start, end = tf.gather(self.starts[name], place), tf.gather(self.starts[name], place + 1)
+        return start * there, end * there
 
 
 def column(name: str, texts: Texts) -> Column:
-    """One filter's values of N items. Raises: ValueError when two values have the same code."""
-    distinct, of_item = np.unique(np.asarray(texts, object).astype(str), return_inverse=True)
-    split = [[part for part in dict.fromkeys(text.split(SEPARATOR)) if part] for text in distinct]
-    code = distinct_codes(name, filter_values(distinct))
-    table = np.full((len(split), max(map(len, split), default=1) or 1), -1, np.int32)
+    """One filter's values of N items. Raises: ValueError when an item has too many, or two values the same code."""
+    place: dict[str, int] = {}
+    of_item = np.array([place.setdefault(str(text), len(place)) for text in texts], np.int64)
+    split = [[part for part in dict.fromkeys(text.split(SEPARATOR)) if part] for text in place]
+    longest = max(map(len, split), default=0)
+    if longest > _MOST:
+        raise ValueError(f"filter {name!r}: found an item with {longest:,} values, expected at most {_MOST}")
+    code = distinct_codes(name, filter_values(place))
+    table = np.full((len(split), max(longest, 1)), -1, np.int64)
     for row, parts in enumerate(split):
         table[row, : len(parts)] = [code[part] for part in parts]
     return Column.of(table[of_item])
 
 
-def filter_values(texts: Texts) -> list[str]:
+def filter_values(texts: Iterable[str]) -> list[str]:
     """All values in texts of them, in order."""
     return sorted({part for text in set(texts) for part in text.split(SEPARATOR)} - {""})
 
@@ -113,13 +148,8 @@ def distinct_codes(name: str, values: list[str]) -> dict[str, int]:
 
 
 def codes(values: tf.Tensor) -> tf.Tensor:
-    """Codes of values, int32 of the same shape; -1 for ""."""
-    return tf.where(values == "", -1, tf.cast(tf.strings.to_hash_bucket_fast(values, _CODES), tf.int32))
-
-
-def _among(of_items: tf.Tensor, asked: tf.Tensor) -> tf.Tensor:
-    """Whether any code of [..., m] is one of [..., r], or of [r]; -1 is none."""
-    return tf.reduce_any((of_items[..., None] == asked) & (of_items >= 0)[..., None], axis=[-2, -1])
+    """Codes of values, int64 of the same shape; -1 for ""."""
+    return tf.where(values == "", tf.constant(-1, tf.int64), fingerprints(values))
 
 
 def _asks(asked: tf.Tensor) -> tf.Tensor:

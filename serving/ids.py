@@ -31,7 +31,8 @@ class ItemIds(tf.Module):
 
     def names(self, rows: tf.Tensor) -> tf.Tensor:
         """Rows of any shape to ids; "" for negative ones."""
-        return tf.gather(self.ids, tf.where(rows >= 0, rows, tf.size(self.ids) - 1))
+        nothing = tf.size(self.fingerprints)  # asked for their size, the ids themselves would be copied
+        return tf.gather(self.ids, tf.where(rows >= 0, rows, nothing))
 
 
 def nearest(ordered: tf.Tensor, values: tf.Tensor) -> tf.Tensor:

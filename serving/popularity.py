@@ -12,7 +12,7 @@ from serving.ids import ItemIds
 from serving.likes import Likes
 from serving.recommender import Tensors, concrete, listed, tracked
 from serving.requests import rows_of
-from serving.retrieval import contains
+from serving.sets import contains
 from serving.signatures import list_specs
 from towers.backend import tf
 from towers.features import lookup

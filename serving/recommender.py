@@ -14,8 +14,9 @@ from serving.likes import Likes
 from serving.mixing import Mixing
 from serving.policies import mmr
 from serving.requests import Request, RequestReader
-from serving.retrieval import Asked, Retrieval, contains
+from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
+from serving.sets import contains
 from serving.signatures import item_specs, list_specs, request_specs, similar_specs
 from towers.backend import keras, tf
 from towers.features import Preprocess, Statistics
@@ -109,7 +110,7 @@ class Recommender(tf.Module):
         return {method.__name__: concrete(method, inputs) for method, inputs in specs.items()}
 
     def recommend(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
-        """The list: items, scores and filled (taken from popularity to fill a short list), each [B, max k], count [B].
+        """The list: items, scores and filled (by popularity, to fill a short list), each [B, max k], count [B].
 
         Inputs as `signatures.list_specs`; row b holds at most k[b] items, and places beyond count[b] hold "".
         """
@@ -117,18 +118,17 @@ class Recommender(tf.Module):
         asked = self._asked(request, inputs)
         length = tf.maximum(tf.reduce_max(inputs["k"]), 1)
         pool, depth = self._config.rerank.pool, self._config.index.candidates
-        rows, retrieval = self.retrieval.best(asked, tf.maximum(length, max(pool, depth)))
+        retrieved, retrieval = self.retrieval.best(asked, tf.maximum(length, max(pool, depth)))
         # a neighbour in the batch that asks for more must not widen what this request is chosen from
         retrieval = first(retrieval, tf.maximum(inputs["k"], max(pool, depth)))
-        scores, best = tf.math.top_k(self._rank(request, rows, retrieval), tf.maximum(length, pool))
+        scores, best = tf.math.top_k(self._rank(request, retrieved, retrieval), tf.maximum(length, pool))
         scores = first(scores, tf.maximum(inputs["k"], pool))
-        rows = tf.where(scores > MASKED, tf.gather(rows, best, axis=1, batch_dims=1), -1)
+        rows = tf.where(scores > MASKED, tf.gather(retrieved, best, axis=1, batch_dims=1), -1)
         content = tf.math.l2_normalize(self._content(rows), axis=-1)
         order = mmr(scores, content, self._config.rerank.relevance, length)
         rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
-        filled_rows, filled = fill(
-            rows, asked.seen, self.popular, length, lambda spare: self.retrieval.shown(spare, asked)
-        )
+        spare = self.popular[: self._spare(asked, length)]
+        filled_rows, filled = fill(rows, retrieved, spare, length, lambda other: self.retrieval.shown(other, asked))
         return listed(self.ids, filled_rows, tf.where(filled, 0.0, scores), inputs["k"], filled)
 
     def retrieve(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
@@ -193,6 +193,12 @@ class Recommender(tf.Module):
     def _asked(self, request: Request, inputs: Mapping[str, tf.Tensor]) -> Asked:
         return Asked(self._query(request), request.seen, self.retrieval.filters.read(inputs))
 
+    def _spare(self, asked: Asked, k: tf.Tensor) -> tf.Tensor:
+        """How many of the most popular items it takes to fill a list of k."""
+        filters = [tf.reduce_any(codes >= 0) for codes in asked.wanted.values()]
+        few = 2 * k + tf.shape(asked.seen)[1]
+        return tf.where(tf.reduce_any([False, *filters]), tf.size(self.popular), few)
+
     def _rank(self, request: Request, rows: tf.Tensor, retrieval: tf.Tensor) -> tf.Tensor:
         """The ranker's scores [B, K], `MASKED` where there is no candidate or a request beyond reason got no number."""
         known = tf.maximum(rows, 0)
@@ -234,23 +240,19 @@ def first(scores: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
 
 
 def fill(
-    rows: tf.Tensor,
-    seen: tf.Tensor,
-    popular: tf.Tensor,
-    k: tf.Tensor,
-    shown: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    rows: tf.Tensor, retrieved: tf.Tensor, popular: tf.Tensor, k: tf.Tensor, shown: Callable[[tf.Tensor], tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Fill short lists [B, k] (-1 at the end) with the most popular items not seen, not listed, and that may be shown.
+    """Fill short lists [B, k] (-1 at the end) with what of popular [P] may be shown, then with what was retrieved.
 
-    To rows [B, k] and which of them were filled in, [B, k] bool. `shown` tells of rows [B, n]; all may be without it.
+    retrieved [B, n] may be shown; to rows [B, k] and which of them were filled in, [B, k] bool. `shown` tells of rows
+    [B, P].
     """
 
     def filled() -> tf.Tensor:
-        needed = k + tf.shape(seen)[1] + tf.shape(rows)[1]
-        spare = tf.tile(popular[None, :needed], [tf.shape(rows)[0], 1])
-        unfit = contains(seen, spare) | contains(rows, spare)
-        spare = tf.where(unfit if shown is None else unfit | ~shown(spare), -1, spare)
-        both = tf.concat([rows, spare], axis=1)
+        spare = tf.tile(popular[None], [tf.shape(rows)[0], 1])
+        spare = tf.where(shown(spare) & ~contains(rows, spare), spare, -1)
+        left = tf.where(contains(rows, retrieved) | contains(spare, retrieved), -1, retrieved)
+        both = tf.concat([rows, spare, left], axis=1)
         order = tf.argsort(tf.cast(both < 0, tf.int32), axis=1, stable=True)
         full = tf.gather(both, order, axis=1, batch_dims=1)[:, :k]
         return tf.pad(full, [[0, 0], [0, k - tf.shape(full)[1]]], constant_values=-1)

@@ -13,14 +13,13 @@ import numpy as np
 
 from serving.filters import Filters, Wanted
 from serving.searchers import Searcher, search
+from serving.sets import contains
 from towers.backend import tf
 from towers.losses import MASKED
 from towers.maxsim import maxsim
 
-_MOST = 4096  # items fetched for a request at most, or
-_MOST_SHARE = 0.02  # this share of the index: beyond, scoring the survivors alone takes less time
+_WORTH = 25  # survivors that are scored exactly in the time that one more item takes to be fetched from the index
 _SPREAD = 3.0  # standard deviations by which fewer items than expected may survive
-_SPARSE = 64  # exclusions up to which comparing one by one is the quickest
 
 Found = tuple[tf.Tensor, tf.Tensor]  # rows [B, k], -1 where there are fewer, and scores [B, k]
 
@@ -61,7 +60,6 @@ class Retrieval(tf.Module):
     ) -> None:
         super().__init__()
         self.searcher, self.filters = searcher, filters
-        self.most = max(_MOST, round(_MOST_SHARE * searcher.size))
         self.indexed = tf.Variable(indexed.astype(np.int32), trainable=False)
         self.static, self.trend, self.mixed = (
             tf.Variable(part, trainable=False, shape=[None, part.shape[1]]) for part in (static, trend, mixed)
@@ -89,9 +87,13 @@ class Retrieval(tf.Module):
     def best(self, asked: Asked, k: tf.Tensor) -> Found:
         """The k best of the items that each request may be shown."""
         needed = self._needed(asked, k)
-        selective = needed > self.most
+        selective = tf.logical_and(self.filters.fewest(asked.wanted) <= _WORTH * needed, bool(asked.wanted))
         fetched = tf.maximum(tf.reduce_max(tf.where(selective, k, needed)), k)
-        found = self._searched(asked, fetched, k)
+        found = tf.cond(
+            tf.reduce_all(selective),
+            lambda: (tf.fill([tf.size(needed), k], -1), tf.fill([tf.size(needed), k], MASKED)),
+            lambda: self._searched(asked, fetched, k),
+        )
         # a filter may leave much overall, and little of what this request likes best
         lacking = (_count(found) < k) & (fetched < self.searcher.size)
         return _again(found, selective | lacking, asked, lambda some: self._exact(some, k))
@@ -119,29 +121,15 @@ class Retrieval(tf.Module):
 
         def one(request: tuple) -> Found:
             query, seen, wanted = request
-            rows = tf.cast(tf.where(self.listed & self.filters.survivors(wanted))[:, 0], tf.int32)
-            scores = maxsim(query[None], self.vectors(rows))
-            scores = tf.where(contains(seen[None], rows[None]), MASKED, scores)
-            rows, scores = _best(rows[None], scores, tf.minimum(k, tf.size(rows)))
+            rows = self.filters.survivors(wanted, tf.size(self.listed))[None]
+            alone = Asked(query[None], seen[None], {name: codes[None] for name, codes in wanted.items()})
+            scores = tf.where(self.shown(rows, alone), maxsim(alone.query, self.vectors(rows[0])), MASKED)
+            rows, scores = _best(rows, scores, tf.minimum(k, tf.size(rows)))
             missing = [[0, k - tf.shape(rows)[1]]]
             return tf.pad(rows[0], missing, constant_values=-1), tf.pad(scores[0], missing, constant_values=MASKED)
 
         types = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
         return tf.map_fn(one, (asked.query, asked.seen, asked.wanted), fn_output_signature=types)
-
-
-def contains(seen: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Which of rows [B, n] are among seen [B, S], [B, n] bool; -1 is in nothing."""
-
-    def compared() -> tf.Tensor:
-        return tf.reduce_any(rows[:, :, None] == seen[:, None, :], axis=2)
-
-    def sought() -> tf.Tensor:
-        ordered = tf.sort(seen, axis=1)
-        place = tf.minimum(tf.searchsorted(ordered, rows), tf.shape(seen)[1] - 1)
-        return tf.gather(ordered, place, axis=1, batch_dims=1) == rows
-
-    return tf.cond(tf.shape(seen)[1] > _SPARSE, sought, compared) & (rows >= 0)
 
 
 def _best(rows: tf.Tensor, scores: tf.Tensor, k: tf.Tensor) -> Found:

@@ -92,7 +92,7 @@ class TwoTower(keras.Model):
         """
         if self.read_ids is None:
             return vectors[..., : self.dimension]
-        ids = rows + FIRST_KNOWN
+        ids = tf.where(rows < self.size, rows + FIRST_KNOWN, UNKNOWN)  # a catalogue may have grown since
         return self.read_ids(ids if cold is None else _hidden(ids, tf.gather(cold, rows)))
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 
 from towers.backend import tf
 
+USUAL = 100  # items asked for, unless an effort says otherwise
 NOTHING = -1  # row of a place that holds no item
 
 
@@ -18,7 +19,8 @@ class Searcher(Protocol):
     """Maximum inner product search over N vectors of D dimensions.
 
     Two things trade time for recall, and `pipelines.index` measures both: the layout, fixed when a searcher is built,
-    and the effort of each search, which may be set at any time before export. Exact search has neither.
+    and the effort of each search, which may be set at any time before export. Exact search has neither. An effort is
+    right for the k that it names, and grows with what a call asks for beyond it.
     """
 
     kind: str
@@ -58,6 +60,17 @@ def pad(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf
     """Scores and rows [B, n <= k] as [B, k], ending in places without an item."""
     missing = [[0, 0], [0, k - tf.shape(scores)[1]]]
     return tf.pad(scores, missing, constant_values=-np.inf), tf.pad(rows, missing, constant_values=NOTHING)
+
+
+def deeper(k: tf.Tensor, than: int) -> tf.Tensor:
+    """How many times as much as `than` a call asks for with k: 1, 2, 4, ..., int32."""
+    return doubled(k, than) // than
+
+
+def more_leaves(leaves: int, k: tf.Tensor, than: int) -> tf.Tensor:
+    """Leaves to search for k items, of which so many hold the best `than`: measured on clustered vectors, the square
+    root of what is asked for keeps recall."""
+    return tf.cast(tf.math.ceil(leaves * tf.sqrt(tf.cast(deeper(k, than), tf.float32))), tf.int32)
 
 
 def doubled(least: tf.Tensor, start: int) -> tf.Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.searchers.base import doubled, pad
+from serving.searchers.base import USUAL, doubled, more_leaves, pad
 from towers.backend import tf
 
 _LEAVES = 4.0  # times sqrt(N): smaller than ScaNN's, as every item of a leaf is scored exactly
@@ -40,9 +40,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Effort:
-    """Leaves searched."""
+    """Leaves searched for k items."""
 
     leaves: int
+    k: int = USUAL
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Cells:
 class Ivf(tf.Module):
     """Exact scores of the items in those leaves whose centroids score best.
 
-    A call that asks for much searches as many leaves as hold that much, in steps of two: a query is rarely answered
-    differently in another batch, whose longest history asks for more.
+    A call that asks for more searches more leaves, in steps of two: a query is rarely answered differently in another
+    batch, whose longest history asks for more. Twice as many items lie in some 1.4 times as many leaves.
     """
 
     kind = "ivf"
@@ -89,16 +90,18 @@ class Ivf(tf.Module):
     def restore(cls, parts: Mapping[str, np.ndarray]) -> Ivf:
         """Rebuild from saved arrays."""
         cells = Cells(*(parts[field.name] for field in fields(Cells)))
-        return cls(cells, Layout(int(parts["leaves"])), Effort(int(parts["searched"])))
+        return cls(cells, Layout(int(parts["leaves"])), Effort(int(parts["searched"]), int(parts["k"])))
 
     def save(self, path: Path) -> None:
         """Write the items by leaf, the layout and the effort."""
         arrays = {field.name: getattr(self, field.name).numpy() for field in fields(Cells)}
-        np.savez(path, kind=self.kind, leaves=self.layout.leaves, searched=self.effort.leaves, **arrays)
+        effort = {"searched": self.effort.leaves, "k": self.effort.k}
+        np.savez(path, kind=self.kind, leaves=self.layout.leaves, **effort, **arrays)  # type: ignore[arg-type]
 
     def efforts(self, k: int) -> Sequence[Sequence[Effort]]:
         """One ladder of more and more leaves."""
-        return [[Effort(leaves) for leaves in sorted({math.ceil(share * self.layout.leaves) for share in _SHARES})]]
+        searched = sorted({math.ceil(share * self.layout.leaves) for share in _SHARES})
+        return [[Effort(leaves, k) for leaves in searched]]
 
     def layouts(self) -> Sequence[Layout]:
         """More and fewer leaves, as far as there are items for them."""
@@ -112,7 +115,8 @@ class Ivf(tf.Module):
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
-        scores, rows = self._each(queries, tf.minimum(k, self.size), tf.constant(self.effort.leaves))
+        found = tf.minimum(k, self.size)
+        scores, rows = self._each(queries, found, more_leaves(self.effort.leaves, found, self.effort.k))
         return pad(scores, rows, k)
 
     @tf.function(reduce_retracing=True)  # called eagerly, the loop would else run in Python

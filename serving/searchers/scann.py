@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scann.scann_ops.py import scann_ops
 
-from serving.searchers.base import NOTHING, doubled, pad
+from serving.searchers.base import NOTHING, USUAL, deeper, doubled, more_leaves, pad
 from towers.backend import tf
 
 _TREE_FROM = 100_000  # items; below, hashing every item is as fast (ScaNN's guidance)
@@ -53,17 +53,18 @@ class Layout:
 
 @dataclass(frozen=True)
 class Effort:
-    """Leaves searched (0 without a tree), and how many items are scored exactly."""
+    """Leaves searched (0 without a tree) for k items, and how many are scored exactly."""
 
     leaves: int
     reorder: int
+    k: int = USUAL
 
 
 class Scann(tf.Module):
     """Asymmetric hashing with exact reordering; above 100,000 items behind a tree of about sqrt(N) leaves.
 
-    How much is searched does not follow the k of a call but in steps of two: a query would else be answered
-    differently in another batch, whose longest history asks for more.
+    A call that asks for more searches more, in steps of two: a query would else be answered differently in another
+    batch, whose longest history asks for more. Codes err as much further down, leaves hold some 1.4 times as many.
     """
 
     kind = "scann"
@@ -94,7 +95,7 @@ class Scann(tf.Module):
         """Rebuild from saved arrays."""
         tensors = [tf.io.parse_tensor(parts[name].tobytes(), dtype) for name, dtype in _TENSORS.items()]
         layout = Layout(int(parts["leaves"]), int(parts["dims"]), float(parts["threshold"]))
-        effort = Effort(int(parts["searched"]), int(parts["reorder"]))
+        effort = Effort(int(parts["searched"]), int(parts["reorder"]), int(parts["k"]))
         return cls(scann_ops.ScannState(tensors), int(parts["size"]), layout, effort)
 
     def save(self, path: Path) -> None:
@@ -103,16 +104,16 @@ class Scann(tf.Module):
             name: np.frombuffer(tf.io.serialize_tensor(getattr(self.state, name)).numpy(), np.uint8)
             for name in _TENSORS
         }
-        effort = {"searched": self.effort.leaves, "reorder": self.effort.reorder}
+        effort = {"searched": self.effort.leaves, "reorder": self.effort.reorder, "k": self.effort.k}
         np.savez(path, kind=self.kind, size=self.size, **asdict(self.layout), **effort, **tensors)  # type: ignore[arg-type]
 
     def efforts(self, k: int) -> Sequence[Sequence[Effort]]:
         """For each number of items scored exactly, more and more leaves; without a tree, a ladder of those numbers."""
         reorders = sorted({min(times * k, self.size) for times in _REORDER})
         if not self.layout.leaves:
-            return [[Effort(0, reorder) for reorder in reorders]]
+            return [[Effort(0, reorder, k) for reorder in reorders]]
         searched = sorted({math.ceil(share * self.layout.leaves) for share in _SHARES})
-        return [[Effort(leaves, reorder) for leaves in searched] for reorder in reorders]
+        return [[Effort(leaves, reorder, k) for leaves in searched] for reorder in reorders]
 
     def layouts(self) -> Sequence[Layout]:
         """More and fewer leaves, shorter and longer codes, other thresholds."""
@@ -134,8 +135,8 @@ class Scann(tf.Module):
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
         searcher = scann_ops.searcher_from_module(self.state)
-        found, reorder = tf.minimum(k, self.size), self.effort.reorder
-        exactly = tf.minimum(tf.maximum(reorder, doubled(2 * found, reorder)), self.size)
+        found = tf.minimum(k, self.size)
+        exactly = tf.minimum(tf.maximum(self.effort.reorder * deeper(found, self.effort.k), found), self.size)
         rows, scores = searcher.search_batched(
             queries,
             final_num_neighbors=found,
@@ -152,4 +153,5 @@ class Scann(tf.Module):
         """Leaves searched for so many items: those of the effort, and more where these could not hold enough."""
         share = tf.cast(_SLACK * found, tf.float32) / self.size
         needed = tf.cast(tf.math.ceil(share * self.layout.leaves), tf.int32)
-        return tf.minimum(doubled(needed, self.effort.leaves), self.layout.leaves)
+        leaves = more_leaves(self.effort.leaves, found, self.effort.k)
+        return tf.minimum(tf.maximum(leaves, doubled(needed, self.effort.leaves)), self.layout.leaves)

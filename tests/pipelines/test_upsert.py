@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from configs.errors import UserError
+from pipelines.publish import publish
 from pipelines.upsert import upsert
 from serving.bundle import check_golden, load_bundle, versions
 from serving.variables import read_variables, write_variables
@@ -152,10 +153,65 @@ def test_what_cannot_be_put_in_is_refused_and_nothing_is_published(model, tmp_pa
         upsert(plain, write())
 
 
+@pytest.mark.parametrize("image", [[3e38, 3e38, -3e38]])
+def test_an_item_without_a_finite_vector_is_refused(model, tmp_path, image):
+    ids = ["new", "i50"]
+    refused(model, "item 'new' has features beyond reason", table(tmp_path / "t.parquet", ids, image=[image, image]))
+
+
+def test_an_item_cannot_be_put_in_and_removed_at_once(model, tmp_path):
+    refused(model, "remove: found 'new', which is put in too", table(tmp_path / "t.parquet", NEW), ["i20", "new"])
+
+
+def test_what_is_not_available_yet_waits(model, tmp_path, monkeypatch):
+    done = upsert(model, table(tmp_path / "t.parquet", NEW))
+    assert done.outcome.waiting == 0
+    monkeypatch.setattr("pipelines.upsert._available", lambda table, now: np.array([False, True, False]))
+    done = upsert(model, table(tmp_path / "t.parquet", NEW))
+    assert (done.outcome.waiting, done.outcome.delta) == (2, 1)
+    assert {*NEW} & {*answers(model)[1]} == {NEW[1]}
+
+
+def test_removing_twice_counts_once(model):
+    assert upsert(model, None, ["i50", "i50"]).outcome.removed == 1
+    assert upsert(model, None, ["i50"]).outcome.removed == 0
+
+
+def test_a_model_that_reads_ids_takes_a_new_one_for_unknown(tmp_path):
+    history = {"length": small.LENGTH, "layers": 1, "heads": 2, "items": "id"}
+    small.export(small.build("exact", history=history), tmp_path / "small" / "1")
+    model = tmp_path / "small"
+    upsert(model, table(tmp_path / "t.parquet", NEW))
+    found = lists(load_bundle(model).run("retrieve", inputs_of([["i20", "new"], ["i40"], ["i20"]], ALL)))
+    assert set(found[0]) == set(found[2]) - {"new"}
+    assert "new" in found[1]
+
+
+def test_a_version_by_a_relative_path_and_a_bundle_that_was_not_published(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(model / "1")
+    assert upsert(Path(), None, ["i50"]).version == model.resolve() / "2"
+    small.copy(model / "2", tmp_path / "runs" / "export" / "bundle")
+    with pytest.raises(UserError, match=r"is not the newest published version, .*export holds none"):
+        upsert(tmp_path / "runs" / "export" / "bundle", None, ["i51"])
+
+
+def test_of_two_at_once_the_second_is_refused(model, monkeypatch):
+    monkeypatch.setattr("pipelines.upsert.answer_golden", lambda bundle: small.copy(model / "1", model / "2"))
+    with pytest.raises(UserError, match="is not the newest published version"):
+        upsert(model, None, ["i50"])
+    assert versions(model) == [1, 2]
+    assert [path.name for path in model.iterdir() if path.name.startswith(".partial")] == []
+
+
+def test_publishing_the_same_run_again_keeps_what_was_put_in(model, exact, tmp_path):
+    upsert(model, table(tmp_path / "t.parquet", NEW))
+    assert publish(exact, model.parent) == model / "2"
+
+
 def test_an_older_version_is_refused_as_its_successors_items_would_be_lost(model, tmp_path):
     upsert(model, table(tmp_path / "t.parquet", NEW))
     refused_version = model / "1"
-    with pytest.raises(UserError, match=r"is not the newest version, .*small/2 is"):
+    with pytest.raises(UserError, match=r"is not the newest published version, .*small/2 is"):
         upsert(refused_version, table(tmp_path / "t.parquet", ["more"]))
     assert versions(model) == [1, 2]
 

@@ -41,7 +41,10 @@ def test_an_item_needs_a_wanted_value_of_each_filter_that_is_named(known, asked,
     rows = tf.constant([[4, 3, 2, 1, 0]])
     assert np.flatnonzero(known.allow(rows, codes).numpy()[0][::-1]).tolist() == allowed
     one = {name: value[0] for name, value in codes.items()}
-    assert np.flatnonzero(np.broadcast_to(known.survivors(one), 5)).tolist() == allowed
+    survivors = known.survivors(one, tf.constant(5)).numpy().tolist()
+    assert len(set(survivors)) == len(survivors) <= max(5, known.fewest(one))
+    assert set(survivors) >= {*allowed}
+    assert len(asked) > 1 or sorted(survivors) == allowed
 
 
 def test_each_request_has_its_own(known):
@@ -57,13 +60,14 @@ def test_shares_of_single_values_are_exact_and_those_of_several_at_most_too_high
     np.testing.assert_allclose(known.share(wanted(known, **padded)).numpy(), [0.4, 0.8, 0.0, 1.0])
     both = known.share(wanted(known, stock=[["no"]], region=[["us", "eu"]])).numpy()
     np.testing.assert_allclose(both, [0.4 * 1.0])  # two items have us and three eu, one of them both
+    assert known.fewest(wanted(known, stock=[["no"]], region=[["us", "eu"]])).numpy().tolist() == [2]
 
 
 def test_without_filters_all_may_be_shown():
     none = Filters({})
     assert none.read({}) == {}
     assert none.allow(tf.constant([[0, 3]]), {}).numpy().all()
-    assert none.survivors({}).numpy()
+    assert none.survivors({}, tf.constant(3)).numpy().tolist() == [0, 1, 2]
     assert none.share({}).numpy() == 1.0
 
 
@@ -77,6 +81,25 @@ def test_two_values_with_one_code_are_refused(monkeypatch):
     monkeypatch.setattr(filters, "codes", lambda values: tf.strings.length(values))
     with pytest.raises(ValueError, match="filter 'region': 'at' and 'ch' have the same code"):
         column("region", ["at|africa", "ch"])
+
+
+def test_an_item_with_too_many_values_is_refused():
+    with pytest.raises(ValueError, match="filter 'seller': found an item with 257 values, expected at most 256"):
+        column("seller", ["a", "|".join(map(str, range(257)))])
+
+
+@pytest.mark.parametrize("many", [3, 200])
+def test_any_number_of_values_may_be_wanted(known, many):
+    asked = [["us", *(f"none{n}" for n in range(many))]]
+    assert known.allow(tf.constant([[0, 1, 3]]), wanted(known, region=asked)).numpy().tolist() == [[True, False, True]]
+
+
+def test_values_that_differ_by_what_cannot_be_seen_are_told_apart():
+    texts = ["a", "a\0", "a ", "A"]
+    odd = Filters({"stock": texts})
+    for row, text in enumerate(texts):
+        allowed = odd.allow(tf.constant([[0, 1, 2, 3]]), wanted(odd, stock=[[text]])).numpy()[0]
+        assert np.flatnonzero(allowed).tolist() == [row]
 
 
 def test_all_values_of_a_column():

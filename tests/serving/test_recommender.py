@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from serving.ids import ItemIds
 from serving.recommender import fill, listed
+from serving.sets import contains
 from tests.serving.small import (
     IDS,
     ITEMS,
@@ -321,18 +322,35 @@ def test_similar_items_leave_out_what_is_excluded_and_know_nothing_of_the_unknow
     assert lists(answer) == [first[1:], [], []]
 
 
+@pytest.mark.parametrize("k", [5, 400])
+def test_a_list_that_the_ranker_cannot_score_is_filled_from_what_the_filters_leave(each, k):
+    plain = inputs_of([["i20", "i21"]], k, filter_stock=strings([["no"]]))
+    beyond = plain | {"battery": np.array([3e38], np.float32)}
+    (found,), (expected,) = (lists(each.call("recommend", inputs)) for inputs in (beyond, plain))
+    assert len(found) == len(expected) == len(set(found))
+    if k == 400:
+        assert set(found) == set(expected)
+
+
 # --- parts --------------------------------------------------------------------------------------------------
 
 
 def test_fill_takes_the_most_popular_that_are_neither_seen_nor_listed():
     rows, seen = tf.constant([[5, 2, -1, -1], [1, 2, 3, 4], [-1, -1, -1, -1]]), tf.constant([[7, -1], [0, -1], [-1, 8]])
-    full, filled = fill(rows, seen, tf.constant([7, 2, 8, 9, 1]), tf.constant(4))
+    full, filled = fill(rows, rows, tf.constant([7, 2, 8, 9, 1]), tf.constant(4), lambda spare: ~contains(seen, spare))
     assert full.numpy().tolist() == [[5, 2, 8, 9], [1, 2, 3, 4], [7, 2, 9, 1]]
     assert filled.numpy().tolist() == [[False, False, True, True], [False] * 4, [True] * 4]
 
 
+def test_fill_takes_what_was_retrieved_after_what_is_popular_and_nothing_twice():
+    rows, retrieved = tf.constant([[5, -1, -1, -1]]), tf.constant([[8, 5, -1, 3]])
+    full, _ = fill(rows, retrieved, tf.constant([3, 5, 9]), tf.constant(4), lambda spare: spare >= 0)
+    assert full.numpy().tolist() == [[5, 3, 9, 8]]
+
+
 def test_fill_with_too_little_left_stays_short():
-    full, filled = fill(tf.constant([[5, -1, -1]]), tf.constant([[7]]), tf.constant([7, 5, 8]), tf.constant(3))
+    rows, popular = tf.constant([[5, -1, -1]]), tf.constant([7, 5, 8])
+    full, filled = fill(rows, rows, popular, tf.constant(3), lambda spare: spare != 7)
     assert full.numpy().tolist() == [[5, 8, -1]]
     assert filled.numpy().tolist() == [[False, True, False]]
 

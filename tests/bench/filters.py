@@ -1,0 +1,129 @@
+"""`make bench-filters`: search under filters that leave a half, a tenth, a hundredth and a thousandth of the items, and
+that leave a tenth far from what the query likes; recall against brute force over the survivors, and the time of a
+query in the graph beside exact search of all items. One thread, clustered unit vectors, one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipelines.index.overlap import overlap_by_row
+from serving.filters import Filters, codes
+from serving.retrieval import Asked, Retrieval
+from serving.searchers import build_searcher
+from tests.bench.harness import Row, bench
+from towers.backend import tf
+
+K, DIMENSION, QUERIES, CLUSTERS = 100, 64, 200, 2_000
+SHARES = (0.5, 0.1, 0.01, 0.001)
+KEPT = 0.005  # recall that a filter may cost
+FAR = "a tenth, none near the query"
+
+
+def measure(items: int) -> Iterator[Row]:
+    """Rows of every searcher under every filter."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    rng = np.random.default_rng(0)
+    vectors, cluster = clustered(rng, items)
+    own = rng.integers(0, items, QUERIES)
+    queries = unit(vectors[own] + 0.3 * rng.standard_normal((QUERIES, DIMENSION), np.float32) / np.sqrt(DIMENSION))
+    texts = {f"{share:g}": np.where(rng.random(items) < share, "in", "out") for share in SHARES}
+    region = (cluster % 10).astype(str)
+    filters = Filters(texts | {"region": region})
+    far = ((cluster[own] + 5) % 10).astype(str)
+    asked = {"no filter": ({}, np.ones((1, items), bool))}
+    for share in SHARES:
+        asked[f"{share:g} of the items"] = ({f"{share:g}": ["in"] * QUERIES}, (texts[f"{share:g}"] == "in")[None])
+    asked[FAR] = ({"region": far}, far[:, None] == region[None])
+    truth = {name: brute_force(queries, vectors, kept) for name, (_, kept) in asked.items()}
+    exact = seconds(searched(build_searcher("exact", vectors), vectors, Filters({})), queries, {})[0]
+    yield Row("exact, no filter", 1e6 * exact, "microseconds", f"{items:,} items, k = {K}, {QUERIES} queries")
+    gc.collect()
+    for kind in ("scann", "ivf"):
+        started = time.perf_counter()
+        searcher = build_searcher(kind, vectors)
+        yield Row(f"{kind}: build", time.perf_counter() - started, "s", str(searcher.layout))
+        graph, plain = searched(searcher, vectors, filters), 0.0
+        for name, (values, _) in asked.items():
+            spent, found = seconds(graph, queries, codes_of(filters, values))
+            recall = float(overlap_by_row(found, truth[name]).mean())
+            plain = recall if not values else plain
+            yield Row(
+                f"{kind}, {name}: recall@{K}", recall, "", "", f"at least {plain:.3f} - {KEPT}", recall >= plain - KEPT
+            )
+            yield Row(
+                f"{kind}, {name}",
+                1e6 * spent,
+                "microseconds",
+                f"{spent / exact:.3f} of exact",
+                "under exact",
+                spent < exact,
+            )
+        del searcher, graph
+        gc.collect()
+
+
+def clustered(rng: np.random.Generator, items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors around random centres, [items, DIMENSION], and the centre of each."""
+    centres = unit(rng.standard_normal((CLUSTERS, DIMENSION), np.float32))
+    cluster = rng.integers(0, CLUSTERS, items)
+    noise = rng.standard_normal((items, DIMENSION), np.float32) * np.float32(0.8 / np.sqrt(DIMENSION))
+    return unit(centres[cluster] + noise), cluster
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def brute_force(queries: np.ndarray, vectors: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Rows of the K best of those kept [1 or Q, N], -1 where there are fewer."""
+    found = np.full((len(queries), K), -1)
+    for row, query in enumerate(queries):
+        allowed = np.flatnonzero(kept[row if len(kept) > 1 else 0])
+        scores = vectors[allowed] @ query
+        best = np.argsort(-scores, kind="stable")[:K]
+        found[row, : len(best)] = allowed[best]
+    return found
+
+
+def searched(searcher, vectors: np.ndarray, filters: Filters):
+    """Retrieval by a searcher as a graph of query, seen and wanted."""
+    empty = np.zeros((len(vectors), 0), np.float32)
+    of = Retrieval(searcher, np.arange(len(vectors)), vectors, empty, empty, filters, np.zeros(0, np.float32))
+
+    @tf.function(reduce_retracing=True)
+    def best(query: tf.Tensor, wanted: dict[str, tf.Tensor]) -> tf.Tensor:
+        return of.best(Asked(query, tf.zeros([1, 0], tf.int32), wanted), tf.constant(K))[0]
+
+    return best
+
+
+def codes_of(filters: Filters, values: dict[str, list[str]]) -> dict[str, np.ndarray]:
+    """Codes of what each query wants of every filter, [Q, 1]."""
+    none = [""] * QUERIES
+    return {name: codes(tf.constant(values.get(name, none)))[:, None].numpy() for name in filters.names}
+
+
+def seconds(graph, queries: np.ndarray, wanted: dict[str, np.ndarray]) -> tuple[float, np.ndarray]:
+    """Median time of one query, and what each finds."""
+    spent, found = [], []
+    for row in [0, 1, *range(len(queries))]:
+        one = {name: tf.constant(value[row][None]) for name, value in wanted.items()}
+        query = tf.constant(queries[row][None])
+        started = time.perf_counter()
+        rows = graph(query, one)
+        spent.append(time.perf_counter() - started)
+        found.append(rows.numpy()[0])
+    return float(np.median(spent[2:])), np.stack(found[2:])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--items", type=int, default=1_000_000)
+    items = parser.parse_args().items
+    bench("filters", lambda: list(measure(items)))
