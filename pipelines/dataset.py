@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.data import FILTER
 from configs.errors import ConfigError, DataError
 from configs.schema import Config
 from configs.units import duration
@@ -190,3 +191,9 @@ def _ways_to_ask(dataset: Dataset) -> Iterator[str]:
     yield "move split.validation, split.ranker or split.test"
     if dataset.config.split.history == "cut":
         yield 'set split.history = "rolling" for sessions'
+
+
+def filters_of(dataset: Dataset) -> dict[str, np.ndarray]:
+    """The values of the catalogue by filter, [N] texts by row."""
+    items = dataset.tables.items
+    return {name: items[FILTER + name].astype(str).to_numpy(object) for name in dataset.config.data.items.filters}

@@ -14,13 +14,13 @@ from configs.schema import Config
 from configs.version import VERSION
 from pipelines.baselines.popularity import SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
-from pipelines.dataset import Dataset, load_dataset
+from pipelines.dataset import Dataset, filters_of, load_dataset
 from pipelines.encoded import columns_of
 from pipelines.index.item_index import refreshed
 from pipelines.likes import likes_of
 from pipelines.progress import Progress
 from pipelines.replay import replay, replay_verdicts, write_golden
-from pipelines.served import filters_of, item_ids, load_parts, recommender_at
+from pipelines.served import item_ids, load_parts, recommender_at
 from pipelines.stage import Inputs
 from pipelines.verdicts import as_json, load_verdicts, passed
 from serving.bundle import STATE, seal

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.data import FILTER
 from pipelines.baselines.popularity import Popularity, SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
-from pipelines.dataset import Dataset
+from pipelines.dataset import Dataset, filters_of
 from pipelines.index.item_index import ItemIndex, load_index
 from pipelines.likes import likes_of
 from pipelines.lists import RankScorer
@@ -67,12 +66,6 @@ def _newcomer(dataset: Dataset, cut: Cut) -> np.ndarray:
     """Trend columns of one more item, listed at `cut`, [t]."""
     available = np.append(dataset.available, cut.moment)
     return trend_at(dataset.trend, dataset.past(cut), available, cut.moment)[-1]
-
-
-def filters_of(dataset: Dataset) -> dict[str, np.ndarray]:
-    """The values of the catalogue by filter, [N] texts by row."""
-    items = dataset.tables.items
-    return {name: items[FILTER + name].astype(str).to_numpy(object) for name in dataset.config.data.items.filters}
 
 
 def item_ids(dataset: Dataset) -> Sequence[str]:

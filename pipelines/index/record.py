@@ -29,8 +29,21 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Filtered:
+    """Recall at k with one value of one filter asked for, and low, the lower end of its 95 % interval; items: how many
+    have the value."""
+
+    filter: str
+    value: str
+    items: int
+    recall: float
+    low: float
+
+
+@dataclass(frozen=True)
 class IndexTuning:
-    """All trials, which of them is in use, and its recall at k on query vectors that played no part in the choice."""
+    """All trials, which of them is in use, its recall at k on query vectors that played no part in the choice, and that
+    under filters."""
 
     kind: str
     k: int
@@ -38,6 +51,7 @@ class IndexTuning:
     trials: tuple[Trial, ...]
     chosen: int
     held_out: Interval
+    filtered: tuple[Filtered, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -75,4 +89,6 @@ def load_index_tuning(folder: Path) -> IndexTuning:
     """Read what `save_index_tuning` wrote."""
     found = json.loads((folder / _FILE).read_text())
     trials = tuple(Trial(**trial) for trial in found.pop("trials"))
-    return IndexTuning(**{**found, "trials": trials, "held_out": Interval(**found["held_out"])})
+    filtered = tuple(Filtered(**one) for one in found.pop("filtered", ()))
+    held_out = Interval(**found.pop("held_out"))
+    return IndexTuning(**found, trials=trials, held_out=held_out, filtered=filtered)

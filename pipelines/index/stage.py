@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from configs.schema import Config
-from pipelines.dataset import Dataset, load_dataset
+from pipelines.dataset import Dataset, filters_of, load_dataset
+from pipelines.index.filtered import recall_under_filters
 from pipelines.index.item_index import ItemIndex, save_index
 from pipelines.index.record import save_index_tuning
 from pipelines.index.tuning import tune
@@ -28,10 +30,13 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
     rows = np.flatnonzero(dataset.eligible(cut)).astype(np.int32)
     progress.expect(asked.builds, "layouts")
+    items, queries = vectors.items[rows], vectors.of(_validation(dataset))
     searcher, tuning = tune(
-        asked.searcher, vectors.items[rows], vectors.of(_validation(dataset)), asked.candidates, asked.target_recall,
-        asked.builds, progress.advance,
-    )  # fmt: skip
+        asked.searcher, items, queries, asked.candidates, asked.target_recall, asked.builds, progress.advance
+    )
+    filters = {name: texts[rows] for name, texts in filters_of(dataset).items()}
+    under = recall_under_filters(searcher, items, filters, queries[1::2], asked.candidates)
+    tuning = replace(tuning, filtered=under)
     progress.say(f"{searcher.kind} over {len(rows):,} items: {tuning_words(tuning)}")
     save_index(ItemIndex(searcher, rows, vectors.static, vectors.trend), out)
     save_index_tuning(tuning, out)

@@ -12,7 +12,10 @@ def tuning_words(tuning: IndexTuning) -> str:
     found, chosen = tuning.held_out, tuning.trials[tuning.chosen]
     reached = f"recall@{tuning.k} {found.mean:.4f} [{found.low:.4f}, {found.high:.4f}] on {found.n:,} held-out queries"
     said = f"target {tuning.target:g} {tuning.verdict}" if tuning.verdict != "cannot tell" else _too_few(tuning)
-    return f"{reached}, {said}; {chosen.microseconds:,.0f} microseconds a query, {len(tuning.trials)} settings tried"
+    least = min(tuning.filtered, key=lambda one: one.recall, default=None)
+    under = f"; under {least.filter} = {least.value} {least.recall:.4f}" if least else ""
+    spent = f"{chosen.microseconds:,.0f} microseconds a query, {len(tuning.trials)} settings tried"
+    return f"{reached}, {said}; {spent}{under}"
 
 
 def _too_few(tuning: IndexTuning) -> str:

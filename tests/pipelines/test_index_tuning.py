@@ -5,6 +5,7 @@ import pytest
 
 from pipelines.candidates import search
 from pipelines.evaluation.bootstrap import Interval
+from pipelines.index.filtered import recall_under_filters
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import IndexTuning, Trial, load_index_tuning, save_index_tuning
 from pipelines.index.tuning import tune
@@ -46,6 +47,29 @@ def test_the_choice_is_the_quickest_that_surely_reaches_the_target(kind):
     able = [trial for trial in tuning.trials if trial.low >= tuning.target]
     assert tuning.trials[tuning.chosen] == min(able, key=lambda trial: trial.microseconds)
     assert len(tuning.trials) < 12  # of 15: bisected, not walked through
+
+
+@pytest.mark.parametrize("kind", ["scann", "ivf"])
+def test_recall_under_filters_is_that_of_the_best_survivors(kind):
+    vectors, queries = _world()
+    searcher, _, _ = _tune(kind, vectors, queries)
+    rng = np.random.default_rng(1)
+    stock = np.where(rng.random(3000) < 0.5, "yes", "no")
+    brand = np.array([f"b{int(rank)}" for rank in 8 * rng.random(3000) ** 3], object)
+    found = recall_under_filters(searcher, vectors, {"stock": stock, "brand": brand}, queries[1::2], K)
+    counts = {("stock", value): int((stock == value).sum()) for value in ("yes", "no")}
+    counts |= {("brand", value): int((brand == value).sum()) for value in set(brand)}
+    assert [one.filter for one in found] == ["stock"] * 2 + ["brand"] * 3
+    assert all(one.items == counts[one.filter, one.value] for one in found)
+    assert found[2].items == max(count for (name, _), count in counts.items() if name == "brand")
+    assert all(one.low <= one.recall <= 1 for one in found)
+    assert min(one.recall for one in found) >= 0.85
+    assert {one.recall for one in found[3:]} == {1.0}  # so few survive that all are scored
+
+
+def test_exact_search_loses_nothing_under_filters():
+    vectors, queries = _world(items=50)
+    assert recall_under_filters(Exact.build(vectors), vectors, {"stock": ["yes"] * 50}, queries, K) == ()
 
 
 def test_with_few_queries_it_says_that_it_cannot_tell():

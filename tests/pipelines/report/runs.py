@@ -103,7 +103,8 @@ def make_run(
         searcher_trials.Trial(layout, {"leaves": 20, "reorder": 400}, 0.985, 0.981, 290.0, 1_000_000),
     )
     held_out = searcher_trials.Interval(0.984, 0.98, 0.988, 500)
-    tuning = searcher_trials.IndexTuning("scann", K, 0.98, trials, 1, held_out)
+    under = (searcher_trials.Filtered("stock", "yes", 70, 0.97, 0.95),)
+    tuning = searcher_trials.IndexTuning("scann", K, 0.98, trials, 1, held_out, under)
     searcher_trials.save_index_tuning(tuning, stages["index"])
     towers = result(requests, K, 0.5, 0.55)
     save_results({"towers": towers, "towers, exact search": towers}, stages["gate"] / "results.npz")
