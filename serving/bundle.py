@@ -118,7 +118,7 @@ class Bundle:
         Raises: RequestError, BundleError.
         """
         inputs = self.request(user, likes=likes, history=history, history_time=history_time, context=context, time=time)
-        inputs |= self._limits(k, exclude, filters)
+        inputs |= self.limits(k, exclude, filters)
         answer = self.run("recommend", inputs)
         count = int(answer["count"][0])
         items = [item.decode() for item in answer["items"][0][:count]]
@@ -138,7 +138,7 @@ class Bundle:
         """
         if not self.state.titles([_utf8("item", item)]):
             raise RequestError(f"item: found {item!r}, expected the id of an item that the bundle knows")
-        inputs = {"item": np.array([item], object), **self._limits(k, exclude, filters)}
+        inputs = {"item": np.array([item], object), **self.limits(k, exclude, filters)}
         answer = self.run("similar_items", inputs)
         found = [one.decode() for one in answer["items"][0][: int(answer["count"][0])]]
         titles = self.state.titles(found)
@@ -194,8 +194,8 @@ class Bundle:
             inputs[feature.name] = raw_value(feature, values.get(feature.name), now)
         return inputs
 
-    def _limits(self, k: int, exclude: Sequence[str], filters: Filters | None) -> dict[str, np.ndarray]:
-        """What may be in a list, as signatures take it. Raises: RequestError."""
+    def limits(self, k: int, exclude: Sequence[str] = (), filters: Filters | None = None) -> dict[str, np.ndarray]:
+        """What may be in one request's list, as signatures take it beside `request`. Raises: RequestError."""
         values, given = self.manifest.get("filters", {}), dict(filters or {})
         if unknown := sorted(set(given) - set(values)):
             raise RequestError(f"filters: unknown filter {unknown[0]!r}; expected {_one_of(sorted(values))}")
