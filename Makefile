@@ -47,7 +47,7 @@ bench-rolling: install  ## towers against popularity on MovieLens 1M, day by day
 bench-sequences: install  ## leave-last-out HR and NDCG on the MovieLens 1M sequence file; DATA=folder of it SEEDS=3
 	$(BIN)/python -m tests.bench.sequences $(or $(DATA),data/ml-1m-sequences) --seeds $(or $(SEEDS),1)
 
-bench-calibration: install  ## a plain transformer on that file, against gSASRec's published figures (15 minutes)
+bench-calibration: install  ## a plain transformer on that file, against its published figures (15 minutes)
 	$(BIN)/python -m tests.bench.calibration $(or $(DATA),data/ml-1m-sequences)
 
 bench-onboarding: install  ## newcomers of the demo who choose a category or an item, and short histories (10 minutes)

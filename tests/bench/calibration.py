@@ -1,9 +1,9 @@
 """`make bench-calibration DATA=...`: are the file, the protocol and the metrics those of the published figures?
 
-Towers as plain as SASRec (half as wide as the configuration that `tests.bench.sequences` measures, no convolutions),
-fitted until they level off, should land on the figures of gSASRec, which is that transformer with its loss mended.
-Trained on all but the last two events and chosen on the second last, seen items filtered, the validation event in the
-history.
+Towers as plain as SASRec (half as wide as the configuration that `tests.bench.sequences` measures, no convolutions) and
+trained, as SASRec+ is, by a softmax over the whole catalogue, fitted until they level off, should land on its figures.
+gSASRec, which mends SASRec's sampled loss instead, stands beside it. Trained on all but the last two events and chosen
+on the second last, seen items filtered, the validation event in the history.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.bench.asked import Asked
 from tests.bench.harness import Row, bench
 from tests.bench.sequences import PUBLISHED, SELECTED, K, fitted
 
-PEER, WITHIN = "gSASRec", 0.01
+PEERS, WITHIN = ("SASRec+", "gSASRec"), 0.01
 PLAIN = (
     "towers.embedding_dim=64",
     "towers.temperature=0.125",
@@ -25,11 +25,12 @@ PLAIN = (
 
 
 def measure(asked: Asked) -> list[Row]:
-    """Fit once, and hold the selected fit against the peer's figures."""
+    """Fit once, and hold the selected fit against each peer's figures."""
     goal, found = f"within {WITHIN}", fitted(asked, 0, *PLAIN)[SELECTED]
     return [
-        Row(f"plain towers: {metric}", value, "", f"{PEER} {published:.3f}", goal, abs(value - published) <= WITHIN)
-        for metric, value, published in zip((f"HR@{K}", f"NDCG@{K}"), found, PUBLISHED[SELECTED][PEER], strict=True)
+        Row(f"plain towers: {metric}", value, "", f"{peer} {published:.3f}", goal, abs(value - published) <= WITHIN)
+        for peer in PEERS
+        for metric, value, published in zip((f"HR@{K}", f"NDCG@{K}"), found, PUBLISHED[SELECTED][peer], strict=True)
     ]
 
 
