@@ -24,7 +24,7 @@ demo: install  ## run the whole pipeline on simulated data and print recommendat
 	$(BIN)/twinspire demo
 
 test: install  ## run the tests, two at a time (JOBS=n); ARGS="-m 'not slow'" for the quick ones
-	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(or $(JOBS),2) --no-loadscope-reorder $(ARGS)
 
 lint: install  ## check style and types
 	$(BIN)/ruff check .

@@ -213,7 +213,7 @@ def recommend(
     time: Annotated[int | None, typer.Option(help="Moment of the request; default: the end of the data.")] = None,
 ) -> None:
     """Answer from a published bundle."""
-    given = dict(_pair("--context", text) for text in context or [])
+    given = dict(_pair("--context", text, "device=phone") for text in context or [])
     asked = {"likes": like or [], "history": history, "context": given, "time": time}
     _recommendations(bundle, user, k, exclude=exclude or [], filters=_filters(filter), **asked)
 
@@ -400,17 +400,17 @@ def _command(*words: Any) -> str:
     return shlex.join(["twinspire", *map(str, words)])
 
 
-def _pair(option: str, text: str) -> tuple[str, str]:
+def _pair(option: str, text: str, example: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"{option}: found {text!r}, expected key=value, e.g. device=phone")
+        raise UserError(f"{option}: found {text!r}, expected key=value, e.g. {example}")
     return key, value
 
 
 def _filters(given: list[str] | None) -> dict[str, list[str]]:
     """Values by filter; of one that is named twice an item may have either."""
     found: dict[str, list[str]] = {}
-    for name, value in (_pair("--filter", text) for text in given or []):
+    for name, value in (_pair("--filter", text, "region=eu") for text in given or []):
         found.setdefault(name, []).append(value)
     return found
 

@@ -6,7 +6,7 @@ all, the survivors are scored exactly: a list is short only when the catalogue i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from towers.losses import MASKED
 from towers.maxsim import maxsim
 
 _WORTH = 25  # survivors that are scored exactly in the time that one more item takes to be fetched from the index
+_COPIED = 4  # of so many items one may survive: above that, scoring all takes less time than copying their vectors
 _SPREAD = 3.0  # standard deviations by which fewer items than expected may survive
 
 Found = tuple[tf.Tensor, tf.Tensor]  # rows [B, k], -1 where there are fewer, and scores [B, k]
@@ -64,7 +65,7 @@ class Retrieval(tf.Module):
         self.static, self.trend, self.mixed = (
             tf.Variable(part, trainable=False, shape=[None, part.shape[1]]) for part in (static, trend, mixed)
         )
-        width = static.shape[1] + trend.shape[1] + mixed.shape[1]
+        width = sum(part.shape[1] for part in self._parts)
         self.newcomer = tf.Variable(newcomer, trainable=False)
         listed = np.zeros(len(static), bool)
         listed[indexed] = True
@@ -74,10 +75,14 @@ class Retrieval(tf.Module):
         self.delta = tf.Variable(np.zeros(0, np.int32), trainable=False, shape=[None])
         self.delta_vectors = tf.Variable(np.zeros([0, width], np.float32), trainable=False, shape=[None, width])
 
+    @property
+    def _parts(self) -> tuple[tf.Variable, ...]:
+        return self.static, self.trend, self.mixed
+
     def vectors(self, rows: tf.Tensor) -> tf.Tensor:
         """The whole vectors of rows of any shape, [..., D]; of row 0 for negative ones."""
         known = tf.maximum(rows, 0)
-        return tf.concat([tf.gather(part, known) for part in (self.static, self.trend, self.mixed)], axis=-1)
+        return tf.concat([tf.gather(part, known) for part in self._parts], axis=-1)
 
     def shown(self, rows: tf.Tensor, asked: Asked) -> tf.Tensor:
         """Which of rows [B, n] may be shown to each request, [B, n] bool; none below 0."""
@@ -87,16 +92,24 @@ class Retrieval(tf.Module):
     def best(self, asked: Asked, k: tf.Tensor) -> Found:
         """The k best of the items that each request may be shown."""
         needed = self._needed(asked, k)
-        selective = tf.logical_and(self.filters.fewest(asked.wanted) <= _WORTH * needed, bool(asked.wanted))
-        fetched = tf.maximum(tf.reduce_max(tf.where(selective, k, needed)), k)
-        found = tf.cond(
-            tf.reduce_all(selective),
-            lambda: (tf.fill([tf.size(needed), k], -1), tf.fill([tf.size(needed), k], MASKED)),
-            lambda: self._searched(asked, fetched, k),
-        )
-        # a filter may leave much overall, and little of what this request likes best
-        lacking = (_count(found) < k) & (fetched < self.searcher.size)
-        return _again(found, selective | lacking, asked, lambda some: self._exact(some, k))
+        if not asked.wanted:  # no filter at all
+            fetched = tf.maximum(tf.reduce_max(needed), k)
+            *found, floor = self._searched(asked, fetched, k)
+            selective = tf.zeros(tf.shape(needed), tf.bool)
+        else:
+            selective = self.filters.fewest(asked.wanted) <= _WORTH * needed
+            fetched = tf.maximum(tf.reduce_max(tf.where(selective, k, needed)), k)
+            # outside of a condition: a graph whose branches alone hold ScaNN's operations would load without them
+            nothing = [
+                tf.fill([tf.size(needed), k], -1),
+                *(tf.fill(of, MASKED) for of in ([tf.size(needed), k], [tf.size(needed)])),
+            ]
+            *found, floor = _replaced(nothing, ~selective, asked, lambda some: self._searched(some, fetched, k))
+        # what was not fetched may be better: a filter may leave much, and little of what this request likes best
+        lacking = selective | ((found[1][:, -1] < floor) & (fetched < self.searcher.size))
+        exact = lambda some: self._exact(some, k)  # noqa: E731
+        rows, scores = tf.cond(tf.reduce_any(lacking), lambda: _replaced(found, lacking, asked, exact), lambda: found)
+        return rows, scores
 
     def _needed(self, asked: Asked, k: tf.Tensor) -> tf.Tensor:
         """Items to fetch for each request so that most likely k are left, [B] int32."""
@@ -106,15 +119,17 @@ class Retrieval(tf.Module):
         needed = tf.math.ceil((wanted + spare) / tf.maximum(share, 1e-9))
         return tf.cast(tf.minimum(needed, float(self.searcher.size)), tf.int32)
 
-    def _searched(self, asked: Asked, fetched: tf.Tensor, k: tf.Tensor) -> Found:
-        """The k best of `fetched` items of the index, at least k, and of the delta."""
+    def _searched(self, asked: Asked, fetched: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The k best of `fetched` items of the index, at least k, and of the delta; and which score every item of the
+        index that was not fetched is below, [B]."""
         scores, place = search(self.searcher, asked.query, fetched)
+        floor = scores[:, -1]
         rows = tf.where(place >= 0, tf.gather(self.indexed, tf.maximum(place, 0)), -1)
         rows = tf.where(tf.gather(self.replaced, tf.maximum(rows, 0)), -1, rows)
         newer = tf.tile(self.delta[None], [tf.shape(rows)[0], 1])
         rows = tf.concat([rows, newer], axis=1)
         scores = tf.concat([scores, maxsim(asked.query, self.delta_vectors)], axis=1)
-        return _best(rows, tf.where(self.shown(rows, asked), scores, MASKED), k)
+        return *_best(rows, tf.where(self.shown(rows, asked), scores, MASKED), k), floor
 
     def _exact(self, asked: Asked, k: tf.Tensor) -> Found:
         """The k best of all items, of which few survive the filters."""
@@ -123,7 +138,7 @@ class Retrieval(tf.Module):
             query, seen, wanted = request
             rows = self.filters.survivors(wanted, tf.size(self.listed))[None]
             alone = Asked(query[None], seen[None], {name: codes[None] for name, codes in wanted.items()})
-            scores = tf.where(self.shown(rows, alone), maxsim(alone.query, self.vectors(rows[0])), MASKED)
+            scores = tf.where(self.shown(rows, alone), self._scores(alone.query, rows[0]), MASKED)
             rows, scores = _best(rows, scores, tf.minimum(k, tf.size(rows)))
             missing = [[0, k - tf.shape(rows)[1]]]
             return tf.pad(rows[0], missing, constant_values=-1), tf.pad(scores[0], missing, constant_values=MASKED)
@@ -131,24 +146,28 @@ class Retrieval(tf.Module):
         types = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
         return tf.map_fn(one, (asked.query, asked.seen, asked.wanted), fn_output_signature=types)
 
+    def _scores(self, query: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """Scores [1, n] of rows [n] for one query [1, D] or [1, m, D]."""
+
+        def of_all() -> tf.Tensor:
+            widths = [part.shape[1] for part in self._parts]
+            parts = zip(tf.split(tf.reshape(query, [-1, sum(widths)]), widths, axis=1), self._parts, strict=True)
+            scores = tf.add_n([tf.matmul(part, items, transpose_b=True) for part, items in parts])
+            return tf.gather(tf.reduce_max(scores, axis=0), rows)[None]
+
+        many = tf.size(rows) > tf.size(self.listed) // _COPIED
+        return tf.cond(many, of_all, lambda: maxsim(query, self.vectors(rows)))
+
 
 def _best(rows: tf.Tensor, scores: tf.Tensor, k: tf.Tensor) -> Found:
     scores, best = tf.math.top_k(scores, k)
     return tf.where(scores > MASKED, tf.gather(rows, best, axis=1, batch_dims=1), -1), scores
 
 
-def _count(found: Found) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(found[0] >= 0, tf.int32), axis=1)
-
-
-def _again(found: Found, which: tf.Tensor, asked: Asked, method: Callable[[Asked], Found]) -> Found:
-    """Answers of those requests [B] bool replaced by what a method finds for them."""
-
-    def replaced() -> Found:
-        place = tf.where(which)
-        better = method(asked.take(place[:, 0]))
-        return tuple(  # type: ignore[return-value]
-            tf.tensor_scatter_nd_update(part, place, other) for part, other in zip(found, better, strict=True)
-        )
-
-    return tf.cond(tf.reduce_any(which), replaced, lambda: found)
+def _replaced(
+    found: Sequence[tf.Tensor], which: tf.Tensor, asked: Asked, method: Callable[[Asked], Sequence[tf.Tensor]]
+) -> list[tf.Tensor]:
+    """Parts of answers, [B, ...], replaced for the requests `which` [B] bool by what a method finds for them."""
+    place = tf.where(which)
+    better = method(asked.take(place[:, 0]))
+    return [tf.tensor_scatter_nd_update(part, place, other) for part, other in zip(found, better, strict=True)]

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.runs import SMALL, Called, settings, twinspire
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist a file stays on one worker, and all files that look at the demo on the same: it is run once.
-
-    Files with slow tests come first, and the demo's first of all, so that no worker ends with a long one alone.
-    """
-    demo = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
+    """Files that look at the demo come first, and then slow ones, so that no worker ends with a long one alone."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("demo" if item.path in demo else str(item.path)))
-    items.sort(key=lambda item: (item.path not in demo, item.path not in slow))
+    items.sort(key=lambda item: (not _looks_at_demo(item.path), item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file stays on one worker, and all files that look at the demo on the same: it is run once.
+
+    Marks of groups would say that too, but pytest-xdist 3.8 loses them under pytest 9.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "demo" if _looks_at_demo(Path(config.rootpath) / file) else file
+
+    return ByFile(config, log)
+
+
+@cache
+def _looks_at_demo(file: Path) -> bool:
+    return re.search(r"def .*\bdemo\b", file.read_text()) is not None
 
 
 @pytest.fixture(scope="session")
