@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -417,6 +418,7 @@ def _filters(given: list[str] | None) -> dict[str, list[str]]:
 
 def main() -> None:
     """Entry point: a mendable error is one line and exit 2; Ctrl-C leaves a run that goes on where it stopped."""
+    sys.unraisablehook = _unraisable
     try:
         app()
     except SystemExit as done:
@@ -427,6 +429,15 @@ def main() -> None:
         _fail(str(error), 2)
     except Exception as error:
         _fail(f"unexpected {type(error).__name__}: {error} (twinspire --debug ... shows where)", 1)
+
+
+def _unraisable(found: Any) -> None:
+    """Python drops what is raised while an object is deleted. A Ctrl-C that came just then is raised again, later."""
+    if issubclass(found.exc_type, KeyboardInterrupt):
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        sys.__unraisablehook__(found)
 
 
 def _fail(message: str, code: int) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -219,6 +221,30 @@ def test_recommend_for_known_and_unknown_users_and_histories(demo: Demo):
     assert ask("--user", "u000001", "--context", "device=tv") != known
     category = load_bundle(demo.bundle).manifest["filters"]["category"][0]
     assert "10 recommendations" in ask("--user", "u000001", "--filter", f"category={category}")
+
+
+def test_an_interruption_while_an_object_is_deleted_is_heard():
+    code = """
+import signal, sys, time
+from pipelines import cli
+
+class Deleted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def app():
+    try:
+        Deleted()
+        time.sleep(10)
+    except KeyboardInterrupt:
+        raise SystemExit(130)
+
+cli.app = app
+cli.main()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 130
+    assert "stopped; the same command goes on" in ran.stderr
 
 
 @pytest.mark.slow
