@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from pipelines.evaluation.results import load_results
 from pipelines.stage import Inputs
 from pipelines.tables import Requests
 from pipelines.verdicts import Status, Verdict
-from serving.bundle import GOLDEN
+from serving.bundle import GOLDEN, golden_value
 from serving.runtime import Session, scann_library, signature_table
 from serving.signatures import reads_request_time
 from towers.backend import tf
@@ -79,7 +78,7 @@ def write_golden(dataset: Dataset, folder: Path, searcher: str) -> None:
         for row in range(len(requests)):
             raw = raw_inputs(dataset, requests.take(np.array([row])), k)
             items = session.run("recommend", raw)["items"][0]
-            golden.append({"inputs": {name: _json(value) for name, value in raw.items()}, "items": _text(items)})
+            golden.append({"inputs": {name: golden_value(value) for name, value in raw.items()}, "items": _text(items)})
     (folder / GOLDEN).write_text(json.dumps(golden) + "\n")
 
 
@@ -135,14 +134,6 @@ def _agreement(
 
 def _text(items: np.ndarray) -> list[str]:
     return [item.decode() for item in items]
-
-
-def _json(value: np.ndarray) -> dict[str, Any]:
-    return {
-        "dtype": "string" if value.dtype == object else value.dtype.name,
-        "shape": value.shape,
-        "data": value.tolist(),
-    }
 
 
 def _tensors(raw: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:

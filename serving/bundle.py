@@ -395,6 +395,12 @@ def answer_golden(bundle: Bundle) -> None:
     path.write_text(json.dumps(recorded) + "\n")
 
 
+def golden_value(value: np.ndarray) -> dict[str, Any]:
+    """One input of a golden request, as it stands in the file."""
+    dtype = "string" if value.dtype == object else value.dtype.name
+    return {"dtype": dtype, "shape": value.shape, "data": value.tolist()}
+
+
 def _array(described: Mapping[str, Any]) -> np.ndarray:
     dtype = object if described["dtype"] == "string" else described["dtype"]
     return np.array(described["data"], dtype).reshape(described["shape"])

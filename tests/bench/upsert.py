@@ -19,7 +19,7 @@ import pandas as pd
 
 from configs.load import parse
 from pipelines.upsert import upsert
-from serving.bundle import GOLDEN, STATE, Bundle, answer_golden, load_bundle, seal
+from serving.bundle import GOLDEN, STATE, Bundle, answer_golden, golden_value, load_bundle, seal
 from serving.likes import Likes
 from serving.recommender import Catalogue, Models, Recommender
 from serving.runtime import signature_table
@@ -114,14 +114,7 @@ def build(folder: Path, items: int) -> None:
     facts |= {"signatures": signature_table(folder)}
     bundle = Bundle(folder, facts)
     request = bundle.request(history=["i1"]) | bundle.limits(10)
-    described = {
-        name: {
-            "dtype": "string" if value.dtype == object else value.dtype.name,
-            "shape": value.shape,
-            "data": value.tolist(),
-        }
-        for name, value in request.items()
-    }
+    described = {name: golden_value(value) for name, value in request.items()}
     (folder / GOLDEN).write_text(json.dumps([{"inputs": described, "items": [""]}]))
     answer_golden(bundle)
     seal(folder, facts)

@@ -14,7 +14,7 @@ import numpy as np
 
 from configs.load import parse
 from configs.schema import Config
-from serving.bundle import GOLDEN, STATE, seal
+from serving.bundle import GOLDEN, STATE, golden_value, seal
 from serving.filters import filter_values
 from serving.likes import Likes
 from serving.mixing import Mixing
@@ -304,14 +304,7 @@ def export(small: Small, folder: Path, **facts: Any) -> Path:
 
 def write_golden(small: Small, folder: Path) -> None:
     inputs = inputs_of([["i20", "i21"]], k=5)
-    described = {
-        name: {
-            "dtype": "string" if value.dtype == object else value.dtype.name,
-            "shape": value.shape,
-            "data": value.tolist(),
-        }
-        for name, value in inputs.items()
-    }
+    described = {name: golden_value(value) for name, value in inputs.items()}
     golden = [{"inputs": described, "items": lists(small.call("recommend", inputs))[0]}]
     (folder / GOLDEN).write_text(json.dumps(golden))
 
