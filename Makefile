@@ -38,14 +38,14 @@ format: install  ## rewrite the code in the project's style
 bench: install  ## run the short benchmarks; results in runs/bench/
 	$(BIN)/python -m tests.bench.stages
 
-bench-cuts: install  ## towers against baselines on MovieLens 1M at three cuts (30 minutes); DATA=folder of ml-1m SEEDS=3
-	$(BIN)/python -m tests.bench.cuts $(or $(DATA),data/ml-1m) --seeds $(or $(SEEDS),1)
+bench-cuts: install  ## towers against baselines on MovieLens 1M at three cuts (an hour); DATA=folder of ml-1m SEEDS=3 FIRST=0 CUTS=".90 .85"
+	$(BIN)/python -m tests.bench.cuts $(or $(DATA),data/ml-1m) --seeds $(or $(SEEDS),1) --first $(or $(FIRST),0) --cuts $(or $(CUTS),.90 .85 .80)
 
 bench-rolling: install  ## towers against popularity on MovieLens 1M, day by day at each event; DATA=folder of ml-1m
 	$(BIN)/python -m tests.bench.rolling $(or $(DATA),data/ml-1m)
 
-bench-sequences: install  ## leave-last-out HR and NDCG on the MovieLens 1M sequence file; DATA=folder of it SEEDS=3
-	$(BIN)/python -m tests.bench.sequences $(or $(DATA),data/ml-1m-sequences) --seeds $(or $(SEEDS),1)
+bench-sequences: install  ## leave-last-out HR and NDCG on the MovieLens 1M sequence file (an hour a seed); DATA=folder of it SEEDS=3 FIRST=0
+	$(BIN)/python -m tests.bench.sequences $(or $(DATA),data/ml-1m-sequences) --seeds $(or $(SEEDS),1) --first $(or $(FIRST),0)
 
 bench-calibration: install  ## a plain transformer on that file, against its published figures (15 minutes)
 	$(BIN)/python -m tests.bench.calibration $(or $(DATA),data/ml-1m-sequences)

@@ -13,21 +13,27 @@ from configs.schema import Config
 
 @dataclass(frozen=True)
 class Asked:
-    """data: the folder of the data set; seeds: how many, from 0; overrides: as with --set, key=value."""
+    """data: the folder of the data set; seeds: those to fit with; cuts: those to judge at, where several may be;
+    overrides: as with --set, key=value."""
 
     data: str
-    seeds: int
+    seeds: range
+    cuts: tuple[float, ...]
     overrides: tuple[str, ...]
 
     @classmethod
-    def of(cls, data: str) -> Asked:
-        """From the arguments of this process; `data` is the default."""
+    def of(cls, data: str, cuts: tuple[float, ...] = ()) -> Asked:
+        """From the arguments of this process; `data` and `cuts` are the defaults."""
         parser = argparse.ArgumentParser()
         parser.add_argument("data", nargs="?", default=data)
         parser.add_argument("overrides", nargs="*", help="key=value, as with --set")
-        parser.add_argument("--seeds", type=int, default=1)
+        parser.add_argument("--seeds", type=int, default=1, help="how many")
+        parser.add_argument("--first", type=int, default=0, help="the first of them: hours can be split")
+        if cuts:
+            parser.add_argument("--cuts", type=float, nargs="+", default=cuts)
         found = parser.parse_args()
-        return cls(found.data, found.seeds, tuple(found.overrides))
+        seeds = range(found.first, found.first + found.seeds)
+        return cls(found.data, seeds, tuple(found.cuts) if cuts else (), tuple(found.overrides))
 
     def config(self, name: str, *overrides: str, seed: int = 0) -> Config:
         """A shipped config on the data, with these overrides and those that were asked for."""

@@ -29,13 +29,13 @@ CUTS = (0.90, 0.85, 0.80)
 
 def measure(asked: Asked) -> list[Row]:
     """Run up to the gate at every cut, windows of the same shares before it."""
-    return [row for cut in CUTS for row in _at(asked, cut)]
+    return [row for cut in asked.cuts for row in _at(asked, cut)]
 
 
 def _at(asked: Asked, cut: float) -> Iterator[Row]:
     """Rows of one cut."""
     windows = f"split.test={cut}", f"split.ranker={cut - 0.05:.2f}", f"split.validation={cut - 0.1:.2f}"
-    configs = [asked.config("movielens-1m", *windows, seed=seed) for seed in range(asked.seeds)]
+    configs = [asked.config("movielens-1m", *windows, seed=seed) for seed in asked.seeds]
     first, *others = (open_run(config) for config in configs)
     run_until(first, "gate", Progress())
     fitted = [load_results(first.folder / "gate" / "results.npz")["towers"], *(_gated(run, first) for run in others)]
@@ -74,4 +74,4 @@ def _compare(what: str, fitted: list[Results], baselines: dict[str, Results], me
 
 
 if __name__ == "__main__":
-    bench("cuts", lambda: measure(Asked.of("data/ml-1m")))
+    bench("cuts", lambda: measure(Asked.of("data/ml-1m", CUTS)))

@@ -34,7 +34,7 @@ GOALS = (0.33, 0.19)
 
 def measure(asked: Asked) -> list[Row]:
     """Fit with every seed, and rank the test requests with both fits."""
-    found = [fitted(asked, seed) for seed in range(asked.seeds)]
+    found = [fitted(asked, seed) for seed in asked.seeds]
     return list(_rows(found))
 
 
