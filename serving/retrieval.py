@@ -61,7 +61,7 @@ class Retrieval(tf.Module):
     ) -> None:
         super().__init__()
         self.searcher, self.filters = searcher, filters
-        self.indexed = tf.Variable(indexed.astype(np.int32), trainable=False)
+        self.indexed = tf.Variable(indexed.astype(np.int32), trainable=False, shape=[None])
         self.static, self.trend, self.mixed = (
             tf.Variable(part, trainable=False, shape=[None, part.shape[1]]) for part in (static, trend, mixed)
         )
@@ -106,7 +106,7 @@ class Retrieval(tf.Module):
             ]
             *found, floor = _replaced(nothing, ~selective, asked, lambda some: self._searched(some, fetched, k))
         # what was not fetched may be better: a filter may leave much, and little of what this request likes best
-        lacking = selective | ((found[1][:, -1] < floor) & (fetched < self.searcher.size))
+        lacking = selective | ((found[1][:, -1] < floor) & (fetched < tf.size(self.indexed)))
         exact = lambda some: self._exact(some, k)  # noqa: E731
         rows, scores = tf.cond(tf.reduce_any(lacking), lambda: _replaced(found, lacking, asked, exact), lambda: found)
         return rows, scores
@@ -117,7 +117,7 @@ class Retrieval(tf.Module):
         wanted = tf.cast(k + tf.reduce_sum(tf.cast(asked.seen >= 0, tf.int32), axis=1), tf.float32)
         spare = tf.where(share < 1.0, _SPREAD * tf.sqrt(wanted * (1.0 - share)), 0.0)
         needed = tf.math.ceil((wanted + spare) / tf.maximum(share, 1e-9))
-        return tf.cast(tf.minimum(needed, float(self.searcher.size)), tf.int32)
+        return tf.cast(tf.minimum(needed, tf.cast(tf.size(self.indexed), tf.float32)), tf.int32)
 
     def _searched(self, asked: Asked, fetched: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The k best of `fetched` items of the index, at least k, and of the delta; and which score every item of the

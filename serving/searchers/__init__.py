@@ -6,6 +6,7 @@ an exported graph, and from a saved file alike.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ def build_searcher(name: str, vectors: np.ndarray, layout: Any = None) -> Search
     return _KINDS[name].build(vectors, layout)
 
 
+def layout_of(name: str, numbers: Mapping[str, float]) -> Any:
+    """A layout of the kind `name` from its numbers by name; None where the kind has none.
+
+    Raises: TypeError for other numbers.
+    """
+    of = _KINDS[name].layout_type
+    return of(**numbers) if of else None
+
+
 def load_searcher(path: Path) -> Searcher:
     """Read what `Searcher.save` wrote."""
     with np.load(path, allow_pickle=False) as saved:
@@ -36,4 +46,4 @@ def load_searcher(path: Path) -> Searcher:
     return _KINDS[str(parts.pop("kind"))].restore(parts)
 
 
-__all__ = ["Exact", "Ivf", "Scann", "Searcher", "build_searcher", "load_searcher", "search"]
+__all__ = ["Exact", "Ivf", "Scann", "Searcher", "build_searcher", "layout_of", "load_searcher", "search"]

@@ -24,8 +24,9 @@ class Searcher(Protocol):
     """
 
     kind: str
-    size: int
-    layout: Any  # dataclass of numbers, or None
+    layout_type: type | None
+    size: int  # when it was built; the graph reads how many there are, for an index may be replaced after export
+    layout: Any  # a `layout_type`, a dataclass of numbers, or None
     effort: Any  # dataclass of numbers, or None
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -39,6 +40,10 @@ class Searcher(Protocol):
 
     def layouts(self) -> Sequence[Any]:
         """Other layouts worth trying, the most promising first: each changes one number of this one's."""
+
+    @property
+    def parts(self) -> Mapping[str, tf.Variable]:
+        """The variables that hold the index, by their path from the searcher: of any size in the graph."""
 
     @property
     def nbytes(self) -> int:

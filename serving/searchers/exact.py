@@ -15,12 +15,13 @@ class Exact(tf.Module):
     """Scores every item."""
 
     kind = "exact"
-    layout = effort = None
+    layout_type = layout = effort = None
 
     def __init__(self, vectors: np.ndarray) -> None:
         super().__init__()
         self.size = len(vectors)
-        self.vectors = tf.Variable(np.asarray(vectors, np.float32), trainable=False)
+        vectors = np.asarray(vectors, np.float32)
+        self.vectors = tf.Variable(vectors, trainable=False, shape=[None, vectors.shape[1]])
 
     @classmethod
     def build(cls, vectors: np.ndarray, layout: None = None) -> Exact:
@@ -45,6 +46,11 @@ class Exact(tf.Module):
         return ()
 
     @property
+    def parts(self) -> Mapping[str, tf.Variable]:
+        """The vectors."""
+        return {"vectors": self.vectors}
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the vectors."""
         return 4 * self.size * self.vectors.shape[1]
@@ -52,5 +58,5 @@ class Exact(tf.Module):
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`; equal scores are ordered by row."""
         scores = tf.matmul(queries, self.vectors, transpose_b=True)
-        scores, rows = tf.math.top_k(scores, tf.minimum(k, self.size))
+        scores, rows = tf.math.top_k(scores, tf.minimum(k, tf.shape(self.vectors)[0]))
         return pad(scores, rows, k)

@@ -64,16 +64,17 @@ class Ivf(tf.Module):
     batch, whose longest history asks for more. Twice as many items lie in some 1.4 times as many leaves.
     """
 
-    kind = "ivf"
+    kind, layout_type = "ivf", Layout
 
     def __init__(self, cells: Cells, layout: Layout, effort: Effort) -> None:
         super().__init__()
         self.size = len(cells.vectors)
         self.layout, self.effort = layout, effort
-        self.vectors = tf.Variable(cells.vectors, trainable=False)
-        self.places = tf.Variable(cells.places, trainable=False)
-        self.centroids = tf.Variable(cells.centroids, trainable=False)
-        self.starts = tf.Variable(cells.starts, trainable=False)
+        width = cells.vectors.shape[1]
+        self.vectors = tf.Variable(cells.vectors, trainable=False, shape=[None, width])
+        self.places = tf.Variable(cells.places, trainable=False, shape=[None])
+        self.centroids = tf.Variable(cells.centroids, trainable=False, shape=[None, width])
+        self.starts = tf.Variable(cells.starts, trainable=False, shape=[None])
 
     @classmethod
     def build(cls, vectors: np.ndarray, layout: Layout | None = None) -> Ivf:
@@ -94,7 +95,7 @@ class Ivf(tf.Module):
 
     def save(self, path: Path) -> None:
         """Write the items by leaf, the layout and the effort."""
-        arrays = {field.name: getattr(self, field.name).numpy() for field in fields(Cells)}
+        arrays = {name: part.numpy() for name, part in self.parts.items()}
         effort = {"searched": self.effort.leaves, "k": self.effort.k}
         np.savez(path, kind=self.kind, leaves=self.layout.leaves, **effort, **arrays)  # type: ignore[arg-type]
 
@@ -109,13 +110,22 @@ class Ivf(tf.Module):
         return [Layout(leaves) for leaves in numbers if 1 <= leaves <= self.size]
 
     @property
+    def parts(self) -> Mapping[str, tf.Variable]:
+        """The fields of `Cells`."""
+        return {field.name: getattr(self, field.name) for field in fields(Cells)}
+
+    @property
     def nbytes(self) -> int:
         """Bytes of vectors, centroids and rows."""
-        return sum(int(tf.size(part)) * part.dtype.size for part in self.variables)
+        return sum(int(tf.size(part)) * part.dtype.size for part in self.parts.values())
+
+    @property
+    def _count(self) -> tf.Tensor:
+        return tf.shape(self.places)[0]
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
-        found = tf.minimum(k, self.size)
+        found = tf.minimum(k, self._count)
         scores, rows = self._each(queries, found, more_leaves(self.effort.leaves, found, self.effort.k))
         return pad(scores, rows, k)
 
@@ -135,7 +145,7 @@ class Ivf(tf.Module):
         order = tf.argsort(-tf.linalg.matvec(self.centroids, query), stable=True)
         starts, ends = tf.gather(self.starts, order), tf.gather(self.starts, order + 1)
         wanted = doubled(_SLACK * found, _LEAST)
-        enough = 1 + tf.reduce_sum(tf.cast(tf.cumsum(ends - starts) < tf.minimum(wanted, self.size), tf.int32))
+        enough = 1 + tf.reduce_sum(tf.cast(tf.cumsum(ends - starts) < tf.minimum(wanted, self._count), tf.int32))
         searched = tf.maximum(leaves, enough)
         items = tf.ragged.range(starts[:searched], ends[:searched]).flat_values
         scores, best = tf.math.top_k(tf.linalg.matvec(tf.gather(self.vectors, items), query), found)

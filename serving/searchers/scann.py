@@ -22,17 +22,18 @@ _SLACK = 4  # items in the leaves searched, at least, for each one asked for
 _SAMPLE = 250_000  # items that the tree is learned on
 _REORDER = (2, 4, 8, 16, 32)  # items scored exactly, for each one asked for
 _SHARES = (0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)  # of the leaves
-_TENSORS = {
-    "scann_config": tf.string,
-    "serialized_partitioner": tf.string,
-    "datapoint_to_token": tf.int32,
-    "ah_codebook": tf.string,
-    "hashed_dataset": tf.uint8,
-    "int8_dataset": tf.int8,
-    "int8_multipliers": tf.float32,
-    "dp_norms": tf.float32,
-    "dataset": tf.float32,
-}
+_TENSORS = (  # of ScaNN's state, in the order in which it takes them
+    "scann_config",
+    "serialized_partitioner",
+    "datapoint_to_token",
+    "ah_codebook",
+    "hashed_dataset",
+    "int8_dataset",
+    "int8_multipliers",
+    "dp_norms",
+    "dataset",
+)
+_STRINGS = ("scann_config", "serialized_partitioner", "ah_codebook")
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,13 @@ class Scann(tf.Module):
     batch, whose longest history asks for more. Codes err as much further down, leaves hold some 1.4 times as many.
     """
 
-    kind = "scann"
+    kind, layout_type = "scann", Layout
 
     def __init__(self, state: scann_ops.ScannState, size: int, layout: Layout, effort: Effort) -> None:
         super().__init__()
         self.state = state
         self.size = size
+        self.count = tf.Variable(size, trainable=False)
         self.layout, self.effort = layout, effort
 
     @classmethod
@@ -93,17 +95,14 @@ class Scann(tf.Module):
     @classmethod
     def restore(cls, parts: Mapping[str, np.ndarray]) -> Scann:
         """Rebuild from saved arrays."""
-        tensors = [tf.io.parse_tensor(parts[name].tobytes(), dtype) for name, dtype in _TENSORS.items()]
+        tensors = [_tensor(name, parts[name]) for name in _TENSORS]
         layout = Layout(int(parts["leaves"]), int(parts["dims"]), float(parts["threshold"]))
         effort = Effort(int(parts["searched"]), int(parts["reorder"]), int(parts["k"]))
         return cls(scann_ops.ScannState(tensors), int(parts["size"]), layout, effort)
 
     def save(self, path: Path) -> None:
         """Write ScaNN's tensors, the layout and the effort."""
-        tensors = {
-            name: np.frombuffer(tf.io.serialize_tensor(getattr(self.state, name)).numpy(), np.uint8)
-            for name in _TENSORS
-        }
+        tensors = {name: _array(name, getattr(self.state, name)) for name in _TENSORS}
         effort = {"searched": self.effort.leaves, "reorder": self.effort.reorder, "k": self.effort.k}
         np.savez(path, kind=self.kind, size=self.size, **asdict(self.layout), **effort, **tensors)  # type: ignore[arg-type]
 
@@ -127,16 +126,21 @@ class Scann(tf.Module):
         ]
 
     @property
+    def parts(self) -> Mapping[str, tf.Variable]:
+        """ScaNN's tensors, and how many items they are of."""
+        return {"count": self.count, **{f"state/{name}": getattr(self.state, name) for name in _TENSORS}}
+
+    @property
     def nbytes(self) -> int:
         """Bytes of ScaNN's tensors."""
-        parts = [getattr(self.state, name) for name, kind in _TENSORS.items() if kind != tf.string]
+        parts = [getattr(self.state, name) for name in _TENSORS if name not in _STRINGS]
         return sum(int(tf.size(part)) * part.dtype.size for part in parts)
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
         searcher = scann_ops.searcher_from_module(self.state)
-        found = tf.minimum(k, self.size)
-        exactly = tf.minimum(tf.maximum(self.effort.reorder * deeper(found, self.effort.k), found), self.size)
+        found = tf.minimum(k, self.count)
+        exactly = tf.minimum(tf.maximum(self.effort.reorder * deeper(found, self.effort.k), found), self.count)
         rows, scores = searcher.search_batched(
             queries,
             final_num_neighbors=found,
@@ -151,7 +155,21 @@ class Scann(tf.Module):
 
     def _leaves(self, found: tf.Tensor) -> tf.Tensor:
         """Leaves searched for so many items: those of the effort, and more where these could not hold enough."""
-        share = tf.cast(_SLACK * found, tf.float32) / self.size
+        share = tf.cast(_SLACK * found, tf.float32) / tf.cast(self.count, tf.float32)
         needed = tf.cast(tf.math.ceil(share * self.layout.leaves), tf.int32)
         leaves = more_leaves(self.effort.leaves, found, self.effort.k)
         return tf.minimum(tf.maximum(leaves, doubled(needed, self.effort.leaves)), self.layout.leaves)
+
+
+def _array(name: str, part: tf.Variable) -> np.ndarray:
+    """A tensor of ScaNN's state, not copied, or texts as bytes."""
+    value = part.read_value()
+    return np.frombuffer(tf.io.serialize_tensor(value).numpy(), np.uint8) if name in _STRINGS else _view(value)
+
+
+def _tensor(name: str, array: np.ndarray) -> tf.Tensor:
+    return tf.io.parse_tensor(array.tobytes(), tf.string) if name in _STRINGS else tf.constant(array)
+
+
+def _view(value: tf.Tensor) -> np.ndarray:
+    return np.asarray(memoryview(value))  # serialised as one message, ten million vectors would pass its 2 GB
