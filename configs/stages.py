@@ -273,7 +273,8 @@ class Index(Section):
     target_recall: float = Field(default=0.98, gt=0, le=1)  # against exact search, at `candidates`
     candidates: Count = 100
     builds: Count = 3  # layouts of the searcher that tuning may build
-    delta: float = Field(default=0.05, ge=0, le=1)  # items beside the index, as a share of it: requests score them all
+    # items beside the index, as a share of it, above which an upsert builds the index again: requests score them all
+    delta: float = Field(default=0.05, ge=0, le=1)
 
 
 class Floors(Section):

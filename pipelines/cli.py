@@ -242,18 +242,21 @@ def upsert(
     bundle: Annotated[Path, typer.Argument(help="A model's folder of versions, or its newest version.")],
     items: Annotated[Path | None, typer.Argument(help="Table of the new and changed items.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="Item ids that must not be recommended any more.")] = None,
+    compact: Annotated[bool, typer.Option("--compact", help="Build the index again, of all items.")] = False,
 ) -> None:
     """Put new, changed and removed items into a published bundle, as its next version."""
+    from pipelines.index.words import served_words
     from pipelines.upsert import upsert as publish_items
 
-    if items is None and not remove:
-        raise UserError("upsert: nothing to do; expected a table of items, or --remove ID")
-    done = publish_items(bundle, items, remove or [])
+    if items is None and not remove and not compact:
+        raise UserError("upsert: nothing to do; expected a table of items, --remove ID or --compact")
+    done = publish_items(bundle, items, remove or [], compact=compact)
     found = done.outcome
     _lines(
         ("items", f"{found.added:,} added, {found.changed:,} with another vector, {found.removed:,} removed"),
         *([("waiting", f"{found.waiting:,} not available yet; upsert them again then")] if found.waiting else []),
         ("index", f"{found.indexed:,} items, and {found.delta:,} searched exactly beside it"),
+        *([("built again", served_words(done.recall))] if done.recall else []),
         ("seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in done.seconds.items())),
         ("bundle", done.version),
         ("next", _command("recommend", done.version, "--user", "ID")),

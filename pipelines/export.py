@@ -24,6 +24,7 @@ from pipelines.served import item_ids, load_parts, recommender_at
 from pipelines.stage import Inputs
 from pipelines.verdicts import as_json, load_verdicts, passed
 from serving.bundle import STATE, seal
+from serving.compaction import index_facts
 from serving.filters import filter_values
 from serving.popularity import PopularityRecommender
 from serving.recommender import Recommender
@@ -62,6 +63,7 @@ def export(config: Config, inputs: Inputs, out: Path, progress: Progress) -> Non
     _write(dataset, module, folder)
     write_golden(dataset, folder, module.searcher.kind)
     facts = _facts(dataset, module, folder) | {
+        "index": index_facts(module.searcher),
         "policy": "model",
         "parts": {name: path.resolve().name for name, path in inputs.items()},
         "verdicts": [as_json(verdict) for verdict in verdicts],

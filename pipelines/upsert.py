@@ -1,6 +1,7 @@
-"""New, changed and removed items into a published bundle, as its next version, without building the index again.
+"""New, changed and removed items into a published bundle, as its next version.
 
 Vectors come from the bundle's own towers; the index stays as it is, and what it lacks is searched exactly beside it.
+Where that grows too long the index is built again, of the same kind and layout (compaction).
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +21,13 @@ from configs.data import FILTER
 from configs.errors import UserError
 from configs.schema import Config
 from pipelines.encoded import columns_of
+from pipelines.evaluation.bootstrap import Interval
+from pipelines.index.served import served_recall
 from pipelines.prepare import read_items
 from pipelines.publish import root_id
 from serving.bundle import MANIFEST, STATE, Bundle, answer_golden, newest, seal, verify, versions
-from serving.delta import Items, Outcome, with_items
+from serving.compaction import compacted
+from serving.delta import Items, Outcome, Variables, with_items
 from serving.filters import filter_values
 from serving.state import add_titles
 from serving.variables import read_variables, write_variables
@@ -33,18 +38,23 @@ _FREE = 1_000  # items that the delta may hold whatever the size of the index
 
 @dataclass(frozen=True)
 class Upserted:
-    """The published version, what it changed, and seconds that embedding, writing and publishing took."""
+    """The published version, what it changed, seconds that embedding, writing and checking took, and, where the index
+    was built again, what it then retrieves of the best for stored queries."""
 
     version: Path
     outcome: Outcome
     seconds: dict[str, float]
+    recall: Interval | None
 
 
-def upsert(path: Path, items: Path | None, remove: Sequence[str] = (), now: int | None = None) -> Upserted:
+def upsert(
+    path: Path, items: Path | None, remove: Sequence[str] = (), now: int | None = None, compact: bool = False
+) -> Upserted:
     """Publish the next version of the bundle at `path`, a model's folder or its newest version.
 
     items: a table with the columns that the bundle's config names, a row for each item that is new or changed; remove:
-    ids that must not be recommended any more; now: items that are available later are not shown yet.
+    ids that must not be recommended any more; now: items that are available later are not shown yet; compact: build the
+    index again, with what stood beside it, as is done anyhow where that would be more than `index.delta`.
     Raises: UserError; nothing is published then.
     """
     started = time.perf_counter()
@@ -59,28 +69,60 @@ def upsert(path: Path, items: Path | None, remove: Sequence[str] = (), now: int 
     embedded = time.perf_counter()
     try:
         variables, outcome = with_items(read_variables(base), found, list(remove), manifest["filters"])
+        compact = compact or outcome.delta > max(_FREE, round(bundle.config.index.delta * outcome.indexed))
+        if compact:
+            variables = compacted(variables, manifest["searcher"], _layout(base, manifest))
+            outcome = replace(outcome, delta=0, indexed=len(variables["retrieval/indexed"]))
     except ValueError as error:
         raise UserError(f"upsert: {error}") from None
-    _refuse_much(outcome, bundle.config.index.delta)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=base.parent))
     try:
         shutil.copytree(base, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("variables", MANIFEST))
         write_variables(partial, variables)
         add_titles(partial / STATE, zip(table["item"].astype(str), table["title"].astype(str), strict=True))
-        known = manifest["filters"].items()
-        facts = {key: value for key, value in manifest.items() if key not in ("files", "id")} | {
-            "items": len(variables["ids/ids"]) - 1,
-            "filters": {name: sorted({*values, *filter_values(found.filters[name])}) for name, values in known},
-            "upsert": {"onto": manifest["id"], "root": root_id(manifest), **asdict(outcome)},
-        }
+        facts = _facts(manifest, variables, found, outcome)
         written = time.perf_counter()
-        answer_golden(Bundle(partial, facts))
+        fresh = Bundle(partial, facts)
+        answer_golden(fresh)
+        recall = _recall(fresh, variables) if compact else None
         seal(partial, facts)
         version = _next(partial, base)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     seconds = {"embed": embedded - started, "write": written - embedded, "check": time.perf_counter() - written}
-    return Upserted(version, outcome, seconds)
+    return Upserted(version, outcome, seconds, recall)
+
+
+def _facts(manifest: Mapping[str, Any], variables: Variables, found: Items, outcome: Outcome) -> dict[str, Any]:
+    """What the next version's manifest says, but for its files."""
+    known = manifest["filters"].items()
+    return {key: value for key, value in manifest.items() if key not in ("files", "id")} | {
+        "items": len(variables["ids/ids"]) - 1,
+        "filters": {name: sorted({*values, *filter_values(found.filters[name])}) for name, values in known},
+        "upsert": {"onto": manifest["id"], "root": root_id(manifest), **asdict(outcome)},
+    }
+
+
+def _layout(base: Path, manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers of the index's layout, by name. Raises: UserError where an older export does not say."""
+    if "index" not in manifest:
+        raise UserError(
+            f"upsert: more would stand beside the index of {base} than index.delta allows, and its graph takes no "
+            "index of another size, as older exports do not: run the pipeline again"
+        )
+    return manifest["index"]["layout"]
+
+
+def _recall(bundle: Bundle, variables: Variables) -> Interval:
+    """Raises: UserError when the new index surely misses the floor that held for the first."""
+    floor, k = bundle.config.gate.floors.searcher_recall, bundle.config.index.candidates
+    found = served_recall(bundle, variables, k)
+    if found.high < floor:
+        raise UserError(
+            f"upsert: the index built again retrieves {found.mean:.4f} of the {k} best (at most {found.high:.4f}, "
+            f"{found.n} stored queries), expected {floor:g}; nothing was published: run the pipeline again"
+        )
+    return found
 
 
 def _refuse_older(base: Path) -> None:
@@ -101,15 +143,6 @@ def _next(partial: Path, base: Path) -> Path:
         if not target.exists():
             raise
         raise UserError(f"upsert: {target} was published meanwhile; nothing was changed, run it again") from None
-
-
-def _refuse_much(outcome: Outcome, share: float) -> None:
-    most = max(_FREE, round(share * outcome.indexed))
-    if outcome.delta > most:
-        raise UserError(
-            f"upsert: {outcome.delta:,} items would stand beside an index of {outcome.indexed:,}, and each request "
-            f"scores them all; expected at most {most:,} (index.delta = {share:g}): run the pipeline again"
-        )
 
 
 def _read(config: Config, items: Path | None) -> pd.DataFrame:

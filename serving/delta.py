@@ -101,6 +101,11 @@ def rows_of(variables: Variables, ids: Sequence[str]) -> np.ndarray:
     return np.where(same, rows, -1).astype(np.int32)
 
 
+def whole_vectors(variables: Variables, rows: np.ndarray) -> np.ndarray:
+    """What rows [n] are searched by, [n, D] float32."""
+    return np.concatenate([variables[f"retrieval/{name}"][rows] for name in ("static", "trend", "mixed")], axis=1)
+
+
 def _known_by_id(ids: np.ndarray, new: Sequence[str]) -> dict[str, np.ndarray]:
     every = np.concatenate([ids, np.array([name.encode() for name in new], object)])
     found, rows = sorted_fingerprints(every.tolist())
@@ -166,8 +171,7 @@ def _set_delta(variables: dict[str, np.ndarray], moved: np.ndarray) -> int:
     replaced = variables["retrieval/replaced"]
     replaced[moved] = inside[moved]
     delta = np.flatnonzero(listed & (~inside | replaced)).astype(np.int32)
-    parts = [variables[f"retrieval/{name}"][delta] for name in ("static", "trend", "mixed")]
     variables["retrieval/delta"] = delta
-    variables["retrieval/delta_vectors"] = np.concatenate(parts, axis=1)
+    variables["retrieval/delta_vectors"] = whole_vectors(variables, delta)
     variables["retrieval/current"] = np.array((listed & ~replaced)[indexed].mean(), np.float32)
     return len(delta)

@@ -48,6 +48,11 @@ class State:
         found = row.fetchone()
         return found[0] if found else None
 
+    def some_queries(self, most: int) -> list[str]:
+        """At most so many ids of queries, evenly from all in order of the alphabet."""
+        ids = [query for (query,) in self._connection.execute("SELECT query FROM queries ORDER BY query")]
+        return ids[:: max(1, -(-len(ids) // most))]
+
     def likes(self) -> list[str]:
         """What can be liked, "feature=value", in order of the alphabet."""
         return [name for (name,) in self._connection.execute("SELECT name FROM likes ORDER BY name")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.evaluation.bootstrap import Interval
 from pipelines.index.record import ENOUGH, IndexTuning
 
 
@@ -16,6 +17,13 @@ def tuning_words(tuning: IndexTuning) -> str:
     under = f"; under {least.filter} = {least.value} {least.recall:.4f}" if least else ""
     spent = f"{chosen.microseconds:,.0f} microseconds a query, {len(tuning.trials)} settings tried"
     return f"{reached}, {said}; {spent}{under}"
+
+
+def served_words(found: Interval) -> str:
+    """Recall of a bundle's index, in one line."""
+    if not found.n:
+        return "the bundle stores no queries to measure its recall with"
+    return f"recall {found.mean:.4f} [{found.low:.4f}, {found.high:.4f}] of all items, by {found.n} stored queries"
 
 
 def _too_few(tuning: IndexTuning) -> str:

@@ -20,6 +20,7 @@ import pandas as pd
 from configs.load import parse
 from pipelines.upsert import upsert
 from serving.bundle import GOLDEN, STATE, Bundle, answer_golden, golden_value, load_bundle, seal
+from serving.compaction import index_facts
 from serving.likes import Likes
 from serving.recommender import Catalogue, Models, Recommender
 from serving.runtime import signature_table
@@ -104,14 +105,15 @@ def build(folder: Path, items: int) -> None:
         columns["item_id"].tolist(), static, none, side, everything, everything, likes, none, np.zeros(0, np.float32),
         {"category": columns["category"]},
     )  # fmt: skip
-    module = Recommender(config, Models(towers, ranker, build_searcher("scann", static), fitted), catalogue)
+    searcher = build_searcher("scann", static)
+    module = Recommender(config, Models(towers, ranker, searcher, fitted), catalogue)
     tf.saved_model.save(module, str(folder), signatures=module.signatures())
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
     write_state(folder / STATE, zip(columns["item_id"], columns["item_id"], strict=True), [])
     facts = {"name": "million", "policy": "model", "searcher": "scann", "items": items, "publishable": True}
     facts |= {"config": config.model_dump(mode="json"), "data": {"start": 0, "end": 0, "events": 1}, "defaults": {}}
     facts |= {"filters": {"category": sorted(set(columns["category"]))}, "verdicts": []}
-    facts |= {"signatures": signature_table(folder)}
+    facts |= {"signatures": signature_table(folder), "index": index_facts(searcher)}
     bundle = Bundle(folder, facts)
     request = bundle.request(history=["i1"]) | bundle.limits(10)
     described = {name: golden_value(value) for name, value in request.items()}

@@ -12,6 +12,7 @@ from configs.errors import UserError
 from pipelines.publish import publish
 from pipelines.upsert import upsert
 from serving.bundle import check_golden, load_bundle, versions
+from serving.searchers import build_searcher
 from serving.variables import read_variables, write_variables
 from tests.serving import small
 from tests.serving.small import IDS, ITEMS, UNINDEXED, inputs_of, lists
@@ -216,7 +217,62 @@ def test_an_older_version_is_refused_as_its_successors_items_would_be_lost(model
     assert versions(model) == [1, 2]
 
 
-def test_more_than_an_index_should_have_beside_it_is_refused(model, tmp_path, monkeypatch):
+MANY = [f"new{n}" for n in range(9)]
+
+
+def test_what_passes_the_size_of_a_delta_is_taken_into_the_index(each, tmp_path, monkeypatch):
     monkeypatch.setattr("pipelines.upsert._FREE", 2)
-    many = table(tmp_path / "t.parquet", [f"new{n}" for n in range(9)])
-    refused(model, r"9 items would stand beside an index of 135.*at most 7 \(index.delta = 0.05\)", many)
+    model = small.copy(each, tmp_path / "small" / "1").parent
+    few = upsert(model, table(tmp_path / "t.parquet", [*NEW, "i20"]), ["i22"])  # 4 beside it; 7 are allowed
+    assert (few.outcome.delta, few.recall) == (4, None)
+    done = upsert(model, table(tmp_path / "t.parquet", MANY, seed=2), ["i30"])
+    assert (done.outcome.delta, done.outcome.indexed) == (0, ITEMS - len(UNINDEXED) - 2 + len(NEW) + len(MANY))
+    assert done.recall is not None
+    assert (done.recall.mean, done.recall.n) == (1.0, len(small.QUERIES))
+    variables = read_variables(done.version)
+    assert not variables["retrieval/replaced"].any()
+    assert not len(variables["retrieval/delta"])
+    after = answers(model)
+    assert after == answers(rebuilt(model, tmp_path))
+    assert {*NEW, *MANY} <= {*after[0]}
+    assert not {"i22", "i30"} & {*after[0]}
+    again = upsert(model, table(tmp_path / "t.parquet", ["later"], seed=3))  # an index of another size than exported
+    assert (again.outcome.delta, again.outcome.indexed) == (1, done.outcome.indexed)
+    assert "later" in answers(model)[0]
+
+
+def test_the_index_is_built_again_when_asked_to(model, tmp_path):
+    upsert(model, table(tmp_path / "t.parquet", NEW))
+    before = answers(model)
+    done = upsert(model, None, compact=True)
+    assert (done.outcome.delta, done.outcome.added, done.outcome.indexed) == (0, 0, ITEMS - len(UNINDEXED) + len(NEW))
+    assert answers(model) == before
+
+
+def test_an_index_that_misses_its_floor_when_built_again_is_not_published(model, monkeypatch):
+    def reversed_rows(*arguments):
+        found = build_searcher(*arguments)
+        found.vectors.assign(found.vectors[::-1])
+        return found
+
+    monkeypatch.setattr("serving.compaction.build_searcher", reversed_rows)
+    with pytest.raises(
+        UserError, match=r"built again retrieves 0\.\d+ of the 30 best .* 2 stored queries\), expected 0.95"
+    ):
+        upsert(model, None, compact=True)
+    assert versions(model) == [1]
+    assert [path.name for path in model.iterdir()] == ["1"]
+
+
+def test_nothing_is_left_to_build_an_index_over(model):
+    with pytest.raises(UserError, match="no item is left that may be shown"):
+        upsert(model, None, list(IDS), compact=True)
+
+
+def test_an_older_export_whose_graph_takes_one_size_says_so(exact, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.upsert._FREE", 2)
+    model = small.copy(exact, tmp_path / "small" / "1").parent
+    facts = {key: value for key, value in load_bundle(model).manifest.items() if key not in ("files", "id", "index")}
+    (model / "1" / "manifest.json").unlink()
+    small.seal(model / "1", facts)
+    refused(model, r"takes no index of another size, as older exports do not", table(tmp_path / "t.parquet", MANY))

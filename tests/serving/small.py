@@ -15,6 +15,7 @@ import numpy as np
 from configs.load import parse
 from configs.schema import Config
 from serving.bundle import GOLDEN, STATE, golden_value, seal
+from serving.compaction import index_facts
 from serving.filters import filter_values
 from serving.likes import Likes
 from serving.mixing import Mixing
@@ -310,7 +311,8 @@ def write_golden(small: Small, folder: Path) -> None:
 
 
 def bundle_facts(small: Small, folder: Path, searcher: str) -> dict[str, Any]:
-    return {
+    own = {"index": index_facts(small.module.searcher)} if isinstance(small.module, Recommender) else {}
+    return own | {
         "name": "small",
         "policy": "model" if isinstance(small.module, Recommender) else "popularity",
         "searcher": searcher,
