@@ -263,6 +263,25 @@ def upsert(
     )
 
 
+@app.command("check-server")
+def check_server(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a model's folder of versions.")],
+    target: Annotated[
+        str | None, typer.Argument(metavar="[URL|BINARY]", help="A server, or its binary; default: this machine.")
+    ] = None,
+) -> None:
+    """Say whether a server can load a bundle, and which export to use where it cannot."""
+    from pipelines.check_server import check_server as check
+
+    found = check(bundle, target)
+    _lines(*((one.what, f"{one.status:<11}  {one.detail}") for one in found.findings))
+    if not found.loads:
+        _lines(("next", found.following))
+        print(found.verdict, file=sys.stderr)
+        raise typer.Exit(GATE_FAILED)
+    _lines(("verdict", found.verdict), ("next", found.following))
+
+
 @app.command()
 def tensorboard(
     target: RunOrConfig,
