@@ -12,6 +12,7 @@ from pipelines.dataset import Dataset, filters_of, load_dataset
 from pipelines.index.filtered import recall_under_filters
 from pipelines.index.item_index import ItemIndex, save_index
 from pipelines.index.record import save_index_tuning
+from pipelines.index.size import estimate, free_memory, refuse_what_does_not_fit
 from pipelines.index.tuning import tune
 from pipelines.index.words import tuning_words
 from pipelines.progress import Progress
@@ -20,6 +21,7 @@ from pipelines.stage import Inputs
 from pipelines.tables import Requests
 from pipelines.train import REFITTED, load_towers
 
+_WORTH_SAYING = 10**9  # bytes
 _QUERIES = 2000  # query vectors, half of them to choose by and half to judge
 
 
@@ -29,6 +31,11 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     cut, asked = dataset.cuts.test, config.index
     vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
     rows = np.flatnonzero(dataset.eligible(cut)).astype(np.int32)
+    width = vectors.static.shape[1] + vectors.trend.shape[1]
+    wanted = estimate(asked.searcher, len(rows), width, asked.builds)
+    refuse_what_does_not_fit(wanted, free_memory())
+    if wanted.nbytes > _WORTH_SAYING:
+        progress.say(f"{wanted.kind} over {len(rows):,} items will take {wanted.words}")
     progress.expect(asked.builds, "layouts")
     items, queries = vectors.items[rows], vectors.of(_validation(dataset))
     searcher, tuning = tune(

@@ -25,9 +25,14 @@ EXACT_BELOW = 20_000  # ScaNN's own guidance: below this, brute force is as fast
 def build_searcher(name: str, vectors: np.ndarray, layout: Any = None) -> Searcher:
     """Build a searcher over `vectors` [N, D] float32; name is "exact", "scann", "ivf" or "auto", layout one of the
     kind's own."""
-    if name == "auto":
-        name = "exact" if len(vectors) < EXACT_BELOW else "scann"
-    return _KINDS[name].build(vectors, layout)
+    return _KINDS[kind_of(name, len(vectors))].build(vectors, layout)
+
+
+def kind_of(name: str, items: int) -> str:
+    """The kind that a name stands for, over so many items: "auto" goes by their number."""
+    if name != "auto":
+        return name
+    return "exact" if items < EXACT_BELOW else "scann"
 
 
 def layout_of(name: str, numbers: Mapping[str, float]) -> Any:
@@ -46,4 +51,4 @@ def load_searcher(path: Path) -> Searcher:
     return _KINDS[str(parts.pop("kind"))].restore(parts)
 
 
-__all__ = ["Exact", "Ivf", "Scann", "Searcher", "build_searcher", "layout_of", "load_searcher", "search"]
+__all__ = ["Exact", "Ivf", "Scann", "Searcher", "build_searcher", "kind_of", "layout_of", "load_searcher", "search"]

@@ -1,0 +1,71 @@
+"""What an index will take: by hand, against a real build, and refused where there is less."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from configs.errors import UserError
+from pipelines.index.size import estimate, free_memory, refuse_what_does_not_fit
+
+GB = 10**9
+
+BUILD = """
+import gc, sys
+import numpy as np
+from pathlib import Path
+from serving.searchers import build_searcher
+kind, items = sys.argv[1], int(sys.argv[2])
+build_searcher(kind, np.random.default_rng(0).standard_normal((3_000, 64), np.float32))  # libraries take memory too
+vectors = np.random.default_rng(0).standard_normal((items, 64), np.float32)
+gc.collect()
+status = lambda: dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+Path("/proc/self/clear_refs").write_text("5")
+before = int(status()["VmRSS"].split()[0])
+build_searcher(kind, vectors)
+print(1024 * (int(status()["VmHWM"].split()[0]) - before))
+"""
+
+
+def test_by_hand():
+    found = estimate("scann", 10_000_000, 64, builds=1)
+    assert (found.kind, found.nbytes, found.seconds) == ("scann", round(3.5 * 2.56 * GB), 150.0)
+    assert estimate("scann", 10_000_000, 64, builds=3).nbytes == round(4.8 * 2.56 * GB)
+    assert [estimate("auto", items, 64, 1).kind for items in (19_999, 20_000)] == ["exact", "scann"]
+
+
+def test_refused_where_there_is_less():
+    wanted = estimate("scann", 10_000_000, 64, builds=1)
+    refuse_what_does_not_fit(wanted, wanted.nbytes)
+    said = (
+        r"index: scann over 10,000,000 items of 64 numbers needs about 9.0 GB .*; 8.9 GB are free: set index.builds = 1"
+    )
+    with pytest.raises(UserError, match=said):
+        refuse_what_does_not_fit(wanted, 89 * GB // 10)
+
+
+@pytest.mark.parametrize(("most", "left"), [("max", 3 * 1024**3), (str(2 * 1024**3), 1024**3), (str(1024**3), 0)])
+def test_free_is_what_the_machine_and_the_group_leave(tmp_path, monkeypatch, most, left):
+    (tmp_path / "meminfo").write_text("MemTotal:  9 kB\nMemAvailable:   3145728 kB\n")
+    (tmp_path / "memory.max").write_text(most + "\n")
+    (tmp_path / "memory.current").write_text(f"{1024**3}\n")
+    monkeypatch.setattr("pipelines.index.size._MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr("pipelines.index.size._CGROUP", tmp_path)
+    assert free_memory() == left
+
+
+def test_free_without_control_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.index.size._CGROUP", tmp_path / "none")
+    assert free_memory() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["exact", "ivf", "scann"])
+def test_a_build_takes_no_more_and_not_far_less(kind):
+    """Half as much or more, so that nothing is refused for nothing."""
+    items = 300_000
+    done = subprocess.run([sys.executable, "-c", BUILD, kind, str(items)], capture_output=True, text=True, check=True)
+    taken = int(done.stdout)
+    assert 0.5 < taken / estimate(kind, items, 64, builds=1).nbytes < 1.05
