@@ -185,7 +185,7 @@ class Mixing(Section):
 class Negatives(Section):
     """What a positive is compared with.
 
-    Up to `whole_catalogue_below` items the softmax runs over the whole catalogue, and nothing is drawn. Above, every
+    Up to `whole_catalogue_below` items the loss runs over the whole catalogue, and nothing is drawn. Above, every
     step draws columns that all its examples share, so many from each source, however large the batch is:
 
     in_batch: of the batch's own positives (all of them where it has no more); uniform: evenly from the catalogue;
@@ -239,9 +239,16 @@ class Train(Section):
     `cold_items` is how often a step sees an item as if it had just been listed: its own id unknown, its trend that of
     an average item. What content says of an item that nobody has taken yet is learned from that; `cold_weight` is how
     often each such target counts: above 1, new items are shown more than they are likely to be taken, and found sooner.
+
+    loss "gbce" judges every item by itself, as a yes or no, where "softmax" holds all that are compared against each
+    other: binary cross-entropy, generalised for negatives that are drawn evenly (gSASRec, Petrov and Macdonald, RecSys
+    2023). `gbce_t` is how far it makes up for those that are not drawn: 0, plain cross-entropy, leaves scores far too
+    sure of themselves; with 1 their sigmoids are probabilities; between, it learns sooner.
     """
 
     target: Literal["next", "future"] = "future"
+    loss: Literal["softmax", "gbce"] = "softmax"
+    gbce_t: float = Field(default=0.75, ge=0, le=1)
     horizon: Duration | None = None  # "future": how far after an event its targets may lie
     cold_items: float = Field(default=0.1, ge=0, lt=1)
     cold_weight: float = Field(default=1.8, gt=0)
@@ -263,6 +270,24 @@ class Train(Section):
     def _says_nothing_idle(self) -> Train:
         if self.target == "next" and self.horizon is not None:
             raise ValueError(f'horizon = {self.horizon!r} does nothing where target = "next"; leave it out')
+        unused = type(self).model_fields["gbce_t"].default
+        if self.loss == "softmax" and self.gbce_t != unused:
+            raise ValueError(f'gbce_t = {self.gbce_t} does nothing where loss = "softmax", expected {unused}')
+        return self
+
+    @model_validator(mode="after")
+    def _draws_evenly(self) -> Train:
+        """What gBCE makes up for is how many are drawn of how many: all items must be as likely. LogQ is idle then."""
+        if self.loss == "softmax":
+            return self
+        expected = {"in_batch": 0, "popular": 0, "hard": 0, "memory": 0, "logq": False}
+        wrong = [name for name, value in expected.items() if getattr(self.negatives, name) != value]
+        if wrong:
+            listed = ", ".join(f"negatives.{name} = {str(expected[name]).lower()}" for name in wrong)
+            found = ", ".join(str(getattr(self.negatives, name)).lower() for name in wrong)
+            raise ValueError(
+                f'loss = "gbce" takes evenly drawn negatives and no logQ: expected {listed}, found {found}'
+            )
         return self
 
 

@@ -169,6 +169,12 @@ def refuse_idle_objectives(dataset: Dataset) -> None:
                 f"compared: {dataset.n_items} items, whole_catalogue_below = {negatives.whole_catalogue_below}; lower "
                 f"that, or set {source} = 0"
             )
+    if dataset.config.train.loss == "gbce" and negatives.covers(dataset.n_items):
+        raise ConfigError(
+            f'train.loss = "gbce" makes up for items that are not drawn, and none is drawn where all are compared: '
+            f"{dataset.n_items} items, train.negatives.whole_catalogue_below = {negatives.whole_catalogue_below}; "
+            f'lower that, or set train.loss = "softmax"'
+        )
     value = dataset.past(dataset.cuts.validation).value if dataset.config.train.weighted else None
     if value is not None and not (value > 0).any():
         raise DataError(

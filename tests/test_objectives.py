@@ -28,6 +28,13 @@ OBJECTIVES = {
     "hard": {"train.negatives": NOTHING | {"in_batch": 10, "hard": 20, "hard_depth": 10}},
     "memory": {"train.negatives": NOTHING | {"in_batch": 20, "memory": 40}},
     "everything": {"train.negatives": NOTHING | EVERYTHING},
+    "gbce": {
+        "train.loss": "gbce",
+        "train.negatives": NOTHING | {"uniform": 30, "logq": False},
+        "train.refit_epochs": 60,
+        "towers.similarity": "dot",
+        "towers.temperature": 1.0,
+    },
 }
 
 

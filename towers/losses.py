@@ -1,7 +1,8 @@
-"""The retrieval loss: a softmax of each query over its candidates, built on TensorFlow Recommenders' task."""
+"""The retrieval losses, of each query's positives against its candidates, built on TensorFlow Recommenders' task."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from towers.backend import tf
@@ -51,20 +52,81 @@ class CandidateSoftmax(tfrs.tasks.Retrieval):
         a candidate is not to be compared, as where it is a positive itself; score_offset [Q, C] and positive_offset
         [Q x p], added to the inner products.
         """
-        queries, positives, candidates = (
-            tf.cast(vectors, tf.float32) for vectors in (query_embeddings, positive_embeddings, candidate_embeddings)
-        )
-        own = maxsim(queries, positives if positives.shape.rank == 3 else positives[:, None])  # [Q, p]
-        scores = maxsim(queries, candidates)
-        for part in (positive_offset, _negated(positive_log_probability)):
-            own = own if part is None else own + tf.reshape(tf.cast(part, tf.float32), tf.shape(own))
-        for part in (score_offset, _negated(candidate_log_probability)):
-            scores = scores if part is None else scores + tf.cast(part, tf.float32)
+        own = _own_scores(query_embeddings, positive_embeddings, positive_offset, _negated(positive_log_probability))
+        scores = _scores(query_embeddings, candidate_embeddings, score_offset, _negated(candidate_log_probability))
         # the cross-entropy of the positive against itself and the candidates, without a column for it among them
-        losses = tf.reshape(tf.math.softplus(_log_sum_exp(scores, score_mask) - own), [-1])
-        if sample_weight is None:
-            return tf.reduce_mean(losses)
-        return tf.math.divide_no_nan(tf.reduce_sum(losses * sample_weight), tf.reduce_sum(sample_weight))
+        return _mean(tf.math.softplus(_log_sum_exp(scores, score_mask) - own), sample_weight)
+
+
+class GeneralisedBCE(tfrs.tasks.Retrieval):
+    """Binary cross-entropy of positives and evenly drawn negatives, made up for those that were not drawn (gBCE).
+
+    After Petrov and Macdonald, gSASRec: reducing overconfidence in sequential recommendation trained with negative
+    sampling, RecSys 2023. Plain cross-entropy takes what is drawn for all there is, so that every item looks likely.
+    Where each item is drawn `rate` times on average, a positive counts beta = 1 - t * (1 - rate) instead, the paper's
+    rate * (t * (1 - 1 / rate) + 1 / rate):
+
+        beta * -log sigmoid(s+)  +  sum over the negatives of -log(1 - sigmoid(s-))
+
+    With t = 0 that is plain cross-entropy, with t = 1 the best sigmoid(s) is the probability that the item is taken.
+    What `CandidateSoftmax` adds to the library's task is here too, but for logQ: of items that are as likely to be
+    drawn, none needs more of it than another. Two things differ from the paper, and move no optimum:
+
+    - s is the inner product and what an item of which nothing is known deserves, log(beta / negatives). From even odds
+      the first steps would do little but push all items down, by gradients hundreds of times as large as any later,
+      and Adam would go on in small steps for thousands (focal loss, Lin et al., 2017, starts from rare positives too);
+    - the paper divides by one more than there are negatives: gradients as small as that are lost in Adam's epsilon.
+    """
+
+    def __init__(self, calibration: float, negatives: int, items: int) -> None:
+        """calibration: the t above, 0 to 1; negatives: drawn for each positive, out of so many items."""
+        super().__init__()
+        self._autocast = False  # as above
+        self._beta = 1.0 - calibration * (1.0 - negatives / items)
+        self._start = math.log(self._beta / negatives)
+
+    def call(
+        self,
+        query_embeddings: tf.Tensor,
+        positive_embeddings: tf.Tensor,
+        candidate_embeddings: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+        score_mask: tf.Tensor | None = None,
+        score_offset: tf.Tensor | None = None,
+        positive_offset: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Mean loss over the positives, a scalar. Arguments are those of `CandidateSoftmax`."""
+        own = _own_scores(query_embeddings, positive_embeddings, positive_offset) + self._start
+        scores = _scores(query_embeddings, candidate_embeddings, score_offset) + self._start
+        if score_mask is not None:
+            scores = tf.where(score_mask, scores, MASKED)
+        negatives = tf.reduce_sum(tf.math.softplus(scores), axis=1, keepdims=True)  # [Q, 1], for each of its positives
+        return _mean(self._beta * tf.math.softplus(-own) + negatives, sample_weight)
+
+
+def _own_scores(queries: tf.Tensor, positives: tf.Tensor, *parts: tf.Tensor | None) -> tf.Tensor:
+    """[Q, p] of each query's own positives, in float32; parts [Q x p] are added."""
+    positives = positives if positives.shape.rank == 3 else positives[:, None]
+    own = maxsim(tf.cast(queries, tf.float32), tf.cast(positives, tf.float32))
+    for part in parts:
+        own = own if part is None else own + tf.reshape(tf.cast(part, tf.float32), tf.shape(own))
+    return own
+
+
+def _scores(queries: tf.Tensor, candidates: tf.Tensor, *parts: tf.Tensor | None) -> tf.Tensor:
+    """[Q, C] of the candidates that all queries share, in float32; parts [Q, C] or [C] are added."""
+    scores = maxsim(tf.cast(queries, tf.float32), tf.cast(candidates, tf.float32))
+    for part in parts:
+        scores = scores if part is None else scores + tf.cast(part, tf.float32)
+    return scores
+
+
+def _mean(losses: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    """Weighted mean of losses [Q, p] by `weight` [Q x p]; 0 where nothing has weight."""
+    losses = tf.reshape(losses, [-1])
+    if weight is None:
+        return tf.reduce_mean(losses)
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * weight), tf.reduce_sum(weight))
 
 
 def _log_sum_exp(scores: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.schema import Config
+from configs.stages import Train
 from towers.backend import keras, tf
 from towers.comparison import comparable, trend_of_own, trend_scores
 from towers.dropout import Randomness
 from towers.features import FIRST_KNOWN, UNKNOWN, IdEmbedding, Statistics
-from towers.losses import CandidateSoftmax
+from towers.losses import CandidateSoftmax, GeneralisedBCE
 from towers.negatives import Columns, Sampler, Sources
 from towers.tower import ItemTower, QueryTower
 
@@ -57,7 +58,7 @@ class TwoTower(keras.Model):
         negatives, self.sampler = config.train.negatives, None
         if not negatives.covers(self.size):
             self.sampler = Sampler(negatives, self.size, self.dimension + 1, self.randomness)
-        self._softmax = CandidateSoftmax()
+        self._compare = _objective(config.train, self.size)
         features, own = config.on("items"), config.data.items.id
         self._own_ids = [one.name for one in features if one.kind == "id" and one.source_column == own]
         has_content = len(self._own_ids) < len(features)  # a brand's id too says of a new item what it says of others
@@ -129,7 +130,7 @@ class TwoTower(keras.Model):
         )
 
     def loss(self, batch: Mapping[str, tf.Tensor], log: Log) -> tf.Tensor:
-        """Mean softmax loss of a training batch; with a cross-batch memory, its positives are remembered.
+        """Mean loss of a training batch, as `train.loss` says; with a cross-batch memory, its positives are remembered.
 
         Besides the inputs of `query_vectors` (context here [R, L + 1, ...], one per moment), batch holds
         query [R] (rows), item [R, L] (rows read), target [R, L + 1] (row to be predicted), weight [R, L + 1] (0 where
@@ -158,16 +159,15 @@ class TwoTower(keras.Model):
         queries = tf.reshape(queries, tf.concat([[-1], tf.shape(queries)[2:]], axis=0))
         trend, items = self._trend_weights(queries), columns and columns.items
         cold_columns = cold if cold is None or columns is None else columns.cold(cold)
-        return self._softmax(
+        return self._compare(
             queries[..., : self.dimension + 1],
             positives,
             vectors,
             sample_weight=weight,
-            candidate_log_probability=columns and columns.log_probability,
-            positive_log_probability=columns and columns.positive_log_probability,
             score_mask=self._comparable(columns, batch, log),
             score_offset=trend_scores(trend, bucket, items, log.trend, cold_columns),
             positive_offset=trend_of_own(trend, bucket, target, log.trend, cold_target),
+            **_logq(columns),
         )
 
     def _seen_as_cold(self) -> tf.Tensor | None:
@@ -209,6 +209,23 @@ class TwoTower(keras.Model):
         """[Q, t], which all vectors of a query share."""
         weights = queries[..., self.dimension + 1 :]
         return weights if weights.shape.rank == 2 else weights[:, 0]
+
+
+def _objective(train: Train, items: int) -> CandidateSoftmax | GeneralisedBCE:
+    """What positives and candidates are compared by, over a catalogue of so many items."""
+    if train.loss == "softmax":
+        return CandidateSoftmax()
+    return GeneralisedBCE(train.gbce_t, train.negatives.uniform, items)
+
+
+def _logq(columns: Columns | None) -> dict[str, tf.Tensor]:
+    """The arguments of the softmax that correct for how columns were drawn; none without correction."""
+    if columns is None or columns.log_probability is None:
+        return {}
+    return {
+        "candidate_log_probability": columns.log_probability,
+        "positive_log_probability": columns.positive_log_probability,
+    }
 
 
 def _hidden(ids: tf.Tensor, hide: tf.Tensor) -> tf.Tensor:

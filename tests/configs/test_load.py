@@ -129,6 +129,23 @@ def test_bad_overrides_name_the_key(override: str, message: str) -> None:
             "items = 'id' does nothing where encoder = 'none'",
         ),
         ({"train": {"target": "next", "horizon": "7d"}}, "horizon = '7d' does nothing where target = \"next\""),
+        ({"train": {"gbce_t": 0.5}}, 'train: gbce_t = 0.5 does nothing where loss = "softmax", expected 0.75'),
+        (
+            {"train": {"loss": "gbce", "gbce_t": 1.5}},
+            "train.gbce_t: found 1.5; input should be less than or equal to 1",
+        ),
+        (
+            {"train": {"loss": "gbce"}},
+            'train: loss = "gbce" takes evenly drawn negatives and no logQ: expected negatives.in_batch = 0, '
+            "negatives.logq = false, found 1024, true",
+        ),
+        *(
+            (
+                {"train": {"loss": "gbce", "negatives": {"in_batch": 0, "logq": False, source: 9}}},
+                f"{source} = 0, found 9",
+            )
+            for source in ("popular", "hard")
+        ),
         ({"data": data(events={"kind": "k", "weights": {"v": 0}})}, "weights must be above 0"),
         ({"data": data(source="tables")}, 'path is needed for source = "tables"'),
         ({"data": data(source="tables", path="x")}, "events.path is needed"),

@@ -111,6 +111,18 @@ def test_sources_that_have_nothing_to_add_to_the_whole_catalogue_are_refused(sou
     refuse_idle_objectives(world.dataset(world.config(changes), world.log()))
 
 
+def test_gbce_where_nothing_is_drawn_is_refused():
+    gbce = {"train.loss": "gbce", "train.negatives.in_batch": 0, "train.negatives.logq": False}
+    message = (
+        r'train.loss = "gbce" makes up for .* 150 items, train.negatives.whole_catalogue_below = 10000; lower that'
+    )
+    with pytest.raises(ConfigError, match=message):
+        refuse_idle_objectives(world.dataset(world.config(gbce), world.log()))
+    refuse_idle_objectives(
+        world.dataset(world.config(gbce | {"train.negatives.whole_catalogue_below": 0}), world.log())
+    )
+
+
 def test_values_that_are_all_zero_are_refused():
     log = world.log()
     refuse_idle_objectives(world.dataset(world.config(), replace(log, value=np.ones(len(log), np.float32))))

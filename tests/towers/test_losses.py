@@ -1,10 +1,10 @@
-"""The softmax loss against the library's own, and against sums written out."""
+"""The softmax loss against the library's own, gBCE against the paper's, and both against sums written out."""
 
 import numpy as np
 import pytest
 
 from towers.backend import keras, tf
-from towers.losses import CandidateSoftmax
+from towers.losses import CandidateSoftmax, GeneralisedBCE
 
 # isort: split
 import tensorflow_recommenders as tfrs
@@ -152,3 +152,111 @@ def test_scores_are_worked_out_in_float32_whatever_the_towers_compute_in(vectors
         keras.mixed_precision.set_global_policy(before)
     assert loss.dtype == tf.float32
     assert float(loss) == pytest.approx(exact, abs=0.1)
+
+
+def _gbce(queries, positives, candidates, t=0.75, negatives=3, items=12, **options):
+    vectors = (tf.convert_to_tensor(v) for v in (queries, positives, candidates))
+    return GeneralisedBCE(t, negatives, items)(*vectors, **options)
+
+
+# 3 of 12 items are drawn, so that with t = .75 a positive counts 1 - .75 * (1 - 3 / 12) = .4375, and scores start at
+# the odds of .4375 to 3. All items are worth as much more here: the positives of the two queries score 1 and -2, and
+# the three candidates 0, 1, -1 and 2, 0, -2.
+START = np.log(0.4375 / 3)
+EXAMPLE = (
+    np.array([[1, 0, 1], [0, 2, 1]], np.float32),
+    np.array([[1, 5, -START], [7, -1, -START]], np.float32),
+    np.array([[0, 1, -START], [1, 0, -START], [-1, -1, -START]], np.float32),
+)
+SURE, LIKELY, EVEN, UNLIKELY, HARDLY = 0.126928, 0.313262, 0.693147, 1.313262, 2.126928  # -log sigmoid of 2 to -2
+FIRST = (0.4375 * LIKELY, EVEN + UNLIKELY + LIKELY)  # -log(1 - sigmoid(s)) is -log sigmoid(-s)
+SECOND = (0.4375 * HARDLY, HARDLY + EVEN + SURE)
+
+
+def test_gbce_of_two_queries_by_hand():
+    assert float(_gbce(*EXAMPLE)) == pytest.approx((sum(FIRST) + sum(SECOND)) / 2, rel=1e-5)
+
+
+def test_gbce_by_hand_with_weights_and_a_mask():
+    weight, mask = tf.constant([1.0, 3.0]), tf.constant([[True, False, True], [False, True, True]])
+    expected = (sum(FIRST) - UNLIKELY + 3 * (sum(SECOND) - HARDLY)) / 4
+    assert float(_gbce(*EXAMPLE, sample_weight=weight, score_mask=mask)) == pytest.approx(expected, rel=1e-5)
+    assert float(_gbce(*EXAMPLE, sample_weight=10 * weight, score_mask=mask)) == pytest.approx(expected, rel=1e-5)
+    assert float(_gbce(*EXAMPLE, sample_weight=0 * weight)) == 0
+    nothing = tf.zeros([2, 3], tf.bool)
+    assert float(_gbce(*EXAMPLE, score_mask=nothing)) == pytest.approx((FIRST[0] + SECOND[0]) / 2, rel=1e-5)
+
+
+def test_gbce_by_hand_with_offsets():
+    offset, own = tf.constant([[0, 1, 0], [0, 0, 0]], tf.float32), tf.constant([0.0, 3.0])  # 2 for 1, 1 for -2
+    expected = sum(FIRST) - UNLIKELY + HARDLY + 0.4375 * LIKELY + SECOND[1]
+    assert float(_gbce(*EXAMPLE, score_offset=offset, positive_offset=own)) == pytest.approx(expected / 2, rel=1e-5)
+
+
+def test_gbce_compares_each_of_several_positives_with_all_negatives():
+    positives = EXAMPLE[1][:, None] + np.array(
+        [[[0, 0, 0], [-2, 0, 0]], [[0, 0, 0], [0, 1.5, 0]]], np.float32
+    )  # 1, -1; -2, 1
+    weight = tf.constant([1.0, 2.0, 0.0, 4.0])
+    first, second = FIRST[1], SECOND[1]
+    expected = (0.4375 * LIKELY + first + 2 * (0.4375 * UNLIKELY + first) + 4 * (0.4375 * LIKELY + second)) / 7
+    found = _gbce(EXAMPLE[0], positives, EXAMPLE[2], sample_weight=weight)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("t", [0, 0.75, 1])
+def test_the_gradient_of_gbce_pulls_by_what_is_missing_and_pushes_by_what_is_thought_likely(t):
+    beta = 1 - t * 0.9
+    start = np.log(beta / 2)
+    own, scores = (tf.Variable(np.array(of, np.float32)[:, None] - start) for of in ([0.5, -3], [0, 2, -1]))
+    mask = tf.constant([[True, True, False], [True, True, False]])
+    with tf.GradientTape() as tape:  # of queries of one number, 1, so that items are their scores
+        loss = GeneralisedBCE(t, 2, 20)(tf.ones([2, 1], own.dtype), own, scores, score_mask=mask)
+    pull, push = (gradient.numpy()[:, 0] for gradient in tape.gradient(loss, [own, scores]))
+    np.testing.assert_allclose(pull, -beta / 2 / (1 + np.exp([0.5, -3.0])), rtol=1e-5)
+    np.testing.assert_allclose(push, [0.5, 1 / (1 + np.exp(-2.0)), 0], rtol=1e-5)
+
+
+def test_gbce_with_t_of_0_is_keras_binary_cross_entropy(vectors):
+    queries, candidates = vectors
+    mask = ~np.eye(QUERIES, COLUMNS, dtype=bool)
+    found = float(_gbce(queries, candidates[:QUERIES], candidates, 0, 8, 100, score_mask=tf.constant(mask)))
+    entropy = keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
+    logits = queries @ candidates.T - np.log(8)
+    assert found == pytest.approx(float(entropy(~mask[..., None], logits[..., None])) / QUERIES, rel=1e-5)
+
+
+@pytest.mark.parametrize("drawn", [1, 4, 16])
+@pytest.mark.parametrize("t", [0.25, 0.75, 1])
+def test_gbce_is_the_papers_cross_entropy_of_a_positive_converted_by_beta(vectors, drawn, t):
+    queries, candidates = (v.astype(np.float64) for v in vectors)
+    rate = drawn / 16
+    beta = rate * (t * (1 - 1 / rate) + 1 / rate)
+    start = np.log(beta / drawn)
+    scores = queries @ candidates[QUERIES:].T + start
+    own = np.einsum("qd,qd->q", queries, candidates[:QUERIES]) + start
+    converted = -np.log((1 + np.exp(-own)) ** beta - 1)  # log(1 / (sigmoid(s)^-beta - 1))
+    expected = np.log1p(np.exp(-converted)) + np.log1p(np.exp(scores)).sum(axis=1)
+    found = _gbce(vectors[0], vectors[1][:QUERIES], vectors[1][QUERIES:], t, drawn, 16)
+    assert float(found) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_gbce_stays_finite_however_sure_scores_are():
+    own, scores = tf.Variable([[-1e4]]), tf.Variable([[1e4], [-1e4]])
+    with tf.GradientTape() as tape:
+        loss = GeneralisedBCE(0.75, 2, 20)(tf.ones([1, 1]), own, scores)
+    assert float(loss) == pytest.approx((1 - 0.75 * 0.9) * 1e4 + 1e4, rel=1e-3)
+    assert all(np.isfinite(gradient).all() for gradient in tape.gradient(loss, [own, scores]))
+
+
+def test_gbce_is_worked_out_in_float32_whatever_the_towers_compute_in(vectors):
+    lowered = [tf.cast(v, tf.bfloat16) for v in vectors]
+    exact = [tf.cast(v, tf.float32) for v in lowered]
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        found = _gbce(lowered[0], lowered[1][:QUERIES], lowered[1])
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    assert found.dtype == tf.float32
+    assert float(found) == pytest.approx(float(_gbce(exact[0], exact[1][:QUERIES], exact[1])), rel=1e-6)

@@ -6,7 +6,7 @@ import pytest
 from configs.stages import Negatives
 from towers.backend import tf
 from towers.dropout import Randomness
-from towers.losses import CandidateSoftmax
+from towers.losses import CandidateSoftmax, GeneralisedBCE
 from towers.negatives import Mined, Sampler, Sources
 
 SHARE = np.array([0.5, 0.25, 0.25, 0.0], np.float32)
@@ -240,28 +240,34 @@ _SOURCES = {
 }
 
 
-def _mean_gradient(logits, share, settings, logq, batches=400):
-    """Mean gradient on the logits of one query that everyone is, over the batches of a fit that does not move."""
+def _mean_gradient(logits, share, settings, logq, loss=None, batches=400):
+    """Mean gradient on the logits of one query that everyone is, over the batches of a fit that does not move.
+
+    loss: the softmax where it is None.
+    """
     rng = np.random.default_rng(5)
     table = [[1, 4, 9, 16, 25, 36]] if settings.get("hard") else None
     case = _Case(share.astype(np.float32), table=table, logq=logq, **settings)
-    variable, softmax = tf.Variable(logits[:, None]), CandidateSoftmax()
+    variable, loss = tf.Variable(logits[:, None]), loss or CandidateSoftmax()
 
     @tf.function
     def gradient(target):
         columns = case.sampler.draw(target, tf.ones([16], tf.bool), tf.constant([0]), case.sources)
         with tf.GradientTape() as tape:
             candidates = columns.with_remembered(tf.gather(variable, columns.fresh))
-            loss = softmax(
+            correction = {
+                "candidate_log_probability": columns.log_probability,
+                "positive_log_probability": columns.positive_log_probability,
+            }
+            value = loss(
                 tf.ones([16, 1]),
                 tf.gather(variable, target),
                 candidates,
-                candidate_log_probability=columns.log_probability,
-                positive_log_probability=columns.positive_log_probability,
                 score_mask=(columns.items[None, :] != target[:, None]) & columns.there,
+                **(correction if logq else {}),
             )
         case.sampler.remember(target, tf.gather(variable, target), tf.ones([16], tf.bool))
-        return tf.convert_to_tensor(tape.gradient(loss, variable))[:, 0]
+        return tf.convert_to_tensor(tape.gradient(value, variable))[:, 0]
 
     total = np.zeros(len(logits))
     for _ in range(batches):
@@ -289,3 +295,20 @@ def test_logq_brings_the_sampled_gradient_to_that_of_the_whole_softmax(settings)
     expected = 1 / 60 - share
     assert np.corrcoef(corrected, expected)[0, 1] > 0.98
     assert np.abs(corrected - expected).sum() < 0.25 * np.abs(expected).sum()
+
+
+@pytest.mark.parametrize("uniform", [6, 120])
+def test_gbce_makes_up_for_what_is_not_drawn_as_far_as_t_says(uniform):
+    share = 1 / np.arange(1, 61)
+    share /= share.sum()
+    odds, rate = np.log(share / (1 - share)), uniform / 60
+
+    def gradient(log_odds, t):
+        loss = GeneralisedBCE(t, uniform, 60)
+        logits = log_odds - np.log((1 - t * (1 - rate)) / uniform)  # less what all scores start at
+        return np.abs(_mean_gradient(logits.astype(np.float32), share, {"uniform": uniform}, False, loss)).sum()
+
+    # with t = 1 sigmoids end as probabilities, whatever share is drawn; with less, odds are off by beta / rate
+    assert gradient(odds, 1) < 0.2 * gradient(odds, 0)
+    off = odds + np.log((1 - 0.75 * (1 - rate)) / rate)
+    assert gradient(off, 0.75) < 0.6 * gradient(off, 1)

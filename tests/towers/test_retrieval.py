@@ -143,6 +143,19 @@ def test_over_sampled_columns(logq, sources, cold_items):
     assert case.loss() == _weighted(case, losses)
 
 
+def test_by_gbce_over_evenly_drawn_columns():
+    drawn = {"whole_catalogue_below": 0, "in_batch": 0, "uniform": 30, "logq": False}
+    case = _Case({"cold_items": 0.4, "loss": "gbce", "gbce_t": 0.5}, **drawn)
+    beta = 1 - 0.5 * (1 - 30 / world.ITEMS)
+    columns, scores, losses = case.columns(), case.scores() + np.log(beta / 30), []
+    for row, moment in case.moments():
+        target, score = case.batch["target"][row, moment], scores[row, moment]
+        negatives = [score[i] for i in columns.items.numpy() if case.comparable(row, moment, i)]
+        assert 0 < len(negatives) < 30
+        losses.append(beta * np.log1p(np.exp(-score[target])) + np.log1p(np.exp(negatives)).sum())
+    assert case.loss() == _weighted(case, losses)
+
+
 def test_over_remembered_columns_with_the_vectors_of_their_step():
     case = _Case(whole_catalogue_below=0, in_batch=1, uniform=0, memory=500, logq=False)
     moments, first = case.moments(), case.model.item_vectors().numpy()
