@@ -8,16 +8,11 @@ from pathlib import Path
 from configs.errors import UserError
 from serving.searchers import kind_of
 
-_BESIDE = {
-    "exact": 1.1,
-    "ivf": 3.3,
-    "scann": 3.5,
-}  # bytes at the peak of a build, times those of the vectors it is given
-_KEPT = {
-    "exact": 1.0,
-    "ivf": 1.1,
-    "scann": 1.3,
-}  # and of what is left of it, where the best so far stays beside another
+# bytes at the peak of a build, times those of the vectors it is given, and of what is left of it: the best so far stays
+# beside another layout
+_BESIDE = {"exact": 2.1, "ivf": 3.4, "scann": 2.7}
+_KEPT = {"exact": 1.0, "ivf": 1.1, "scann": 1.3}
+_LEARNED_ON = 250_000  # items at most, of which ScaNN holds three copies meanwhile
 _SECONDS = {"exact": 0.0, "ivf": 40.0, "scann": 15.0}  # for a million items of 64 numbers, on two cores
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -46,7 +41,8 @@ def estimate(kind: str, items: int, width: int, builds: int) -> Estimate:
     vectors = 4 * items * width
     held = _KEPT[kind] if builds > 1 else 0.0
     seconds = _SECONDS[kind] * items * width / (1e6 * 64)
-    return Estimate(kind, items, width, round((_BESIDE[kind] + held) * vectors), seconds)
+    sample = 3 * 4 * min(items, _LEARNED_ON) * width if kind == "scann" else 0
+    return Estimate(kind, items, width, round((_BESIDE[kind] + held) * vectors) + sample, seconds)
 
 
 def refuse_what_does_not_fit(wanted: Estimate, free: int) -> None:

@@ -31,8 +31,8 @@ print(1024 * (int(status()["VmHWM"].split()[0]) - before))
 
 def test_by_hand():
     found = estimate("scann", 10_000_000, 64, builds=1)
-    assert (found.kind, found.nbytes, found.seconds) == ("scann", round(3.5 * 2.56 * GB), 150.0)
-    assert estimate("scann", 10_000_000, 64, builds=3).nbytes == round(4.8 * 2.56 * GB)
+    assert (found.kind, found.nbytes, found.seconds) == ("scann", round(2.7 * 2.56 * GB) + 192_000_000, 150.0)
+    assert estimate("scann", 10_000_000, 64, builds=3).nbytes == round(4.0 * 2.56 * GB) + 192_000_000
     assert [estimate("auto", items, 64, 1).kind for items in (19_999, 20_000)] == ["exact", "scann"]
 
 
@@ -40,10 +40,10 @@ def test_refused_where_there_is_less():
     wanted = estimate("scann", 10_000_000, 64, builds=1)
     refuse_what_does_not_fit(wanted, wanted.nbytes)
     said = (
-        r"index: scann over 10,000,000 items of 64 numbers needs about 9.0 GB .*; 8.9 GB are free: set index.builds = 1"
+        r"index: scann over 10,000,000 items of 64 numbers needs about 7.1 GB .*; 7.0 GB are free: set index.builds = 1"
     )
     with pytest.raises(UserError, match=said):
-        refuse_what_does_not_fit(wanted, 89 * GB // 10)
+        refuse_what_does_not_fit(wanted, 7 * GB)
 
 
 @pytest.mark.parametrize(("most", "left"), [("max", 3 * 1024**3), (str(2 * 1024**3), 1024**3), (str(1024**3), 0)])
@@ -64,8 +64,9 @@ def test_free_without_control_groups(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["exact", "ivf", "scann"])
 def test_a_build_takes_no_more_and_not_far_less(kind):
-    """Half as much or more, so that nothing is refused for nothing."""
+    """Nearly half as much or more, so that nothing is refused for nothing: vectors that happen to be aligned are not
+    copied once more."""
     items = 300_000
     done = subprocess.run([sys.executable, "-c", BUILD, kind, str(items)], capture_output=True, text=True, check=True)
     taken = int(done.stdout)
-    assert 0.5 < taken / estimate(kind, items, 64, builds=1).nbytes < 1.05
+    assert 0.45 < taken / estimate(kind, items, 64, builds=1).nbytes < 1.05
