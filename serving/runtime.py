@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,11 +119,15 @@ class Session:
         for library in op_libraries:
             _load_operations(Path(library))
         self._session: int | None = None
+        self._free = lambda: None
         self._calls = 0
         self._condition = threading.Condition()
         graph = _api().TF_NewGraph()
         try:
             self._session = _load(Path(directory), graph, config)
+            # a session that nobody holds any more gives its memory back too; when the process ends, the system does
+            self._free = weakref.finalize(self, _delete, self._session)
+            self._free.atexit = False
             self._signatures = {name: _signature(graph, name, table) for name, table in signatures.items()}
         except BaseException:
             self.close()
@@ -164,18 +169,21 @@ class Session:
     def close(self) -> None:
         """Wait for the calls under way, then give the model's memory back. A second call does nothing."""
         with self._condition:
-            session, self._session = self._session, None
+            self._session = None
             self._condition.wait_for(lambda: self._calls == 0)
-        if session is not None:
-            with _status() as status:
-                _api().TF_CloseSession(session, status)
-                _api().TF_DeleteSession(session, status)
+        self._free()
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _delete(session: int) -> None:
+    with _status() as status:
+        _api().TF_CloseSession(session, status)
+        _api().TF_DeleteSession(session, status)
 
 
 def signature_table(directory: Path) -> dict[str, Any]:
