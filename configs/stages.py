@@ -292,12 +292,19 @@ class Train(Section):
 
 
 class Index(Section):
-    """The searcher and what is asked of it."""
+    """The searcher and what is asked of it.
+
+    A stock TF Serving cannot load ScaNN's operations. With `core_ops`, a run that searches by ScaNN exports its model a
+    second time with core TensorFlow operations alone: exact search below 20,000 items, "ivf" above, tuned to the same
+    recall. It is published beside the first, as `<name>-core`, under the same version number. Other searchers need
+    core operations alone as they are, and nothing second is made.
+    """
 
     searcher: Literal["auto", "exact", "scann", "ivf"] = "auto"  # auto: exact below 20,000 items, scann above
     target_recall: float = Field(default=0.98, gt=0, le=1)  # against exact search, at `candidates`
     candidates: Count = 100
     builds: Count = 3  # layouts of the searcher that tuning may build
+    core_ops: bool = True  # where ScaNN is what is searched by
     # items beside the index, as a share of it, above which an upsert builds the index again: requests score them all
     delta: float = Field(default=0.05, ge=0, le=1)
 

@@ -72,7 +72,7 @@ def _run(config: Any, runs: Path) -> None:
     _lines(
         ("report", outcome.report),
         ("TensorBoard", _command("tensorboard", outcome.folder)),
-        ("bundle", outcome.published),
+        *_published(outcome.published),
         ("next", _command("recommend", outcome.published, "--user", "ID")),
     )
 
@@ -158,7 +158,7 @@ def publish(
         print(reason, file=sys.stderr)
         _lines(("next", _command("report", work.folder)))
         raise typer.Exit(GATE_FAILED)
-    _lines(("bundle", version), ("next", _command("recommend", version, "--user", "ID")))
+    _lines(*_published(version), ("next", _command("recommend", version, "--user", "ID")))
 
 
 @app.command()
@@ -398,6 +398,15 @@ def _recommendations(bundle: Path, user: str | None, k: int, **request: Any) -> 
     columns = ("item", "left"), ("title", "left"), ("score", "right"), ("", "left")
     rows = [(one.item, one.title, f"{one.score:.3f}", "from popularity" if one.filled else "") for one in found]
     _places(*columns, rows=rows)
+
+
+def _published(version: Path) -> list[tuple[str, Any]]:
+    """Where a version stands, and its second export if it has one."""
+    from pipelines.publish import core_version
+
+    core = core_version(version)
+    said = f"{core}  (core operations alone: for a TF Serving that cannot load ScaNN's)"
+    return [("bundle", version), *([("second export", said)] if core else [])]
 
 
 def _places(*columns: tuple[str, Any], rows: Iterable[tuple[str, ...]]) -> None:

@@ -1,10 +1,15 @@
-"""The export stage: the SavedModel, what serving needs beside it, a sealed manifest, and the replay check."""
+"""The export stage: the SavedModel, what serving needs beside it, a sealed manifest, and the replay check.
+
+A model that is searched by ScaNN is exported a second time, with core TensorFlow operations alone.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +21,26 @@ from pipelines.baselines.popularity import SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset, filters_of, load_dataset
 from pipelines.encoded import columns_of
-from pipelines.index.item_index import refreshed
+from pipelines.index.item_index import ItemIndex, refreshed
+from pipelines.index.overlap import overlap_by_row
+from pipelines.index.record import IndexTuning, load_core_tuning, load_index_tuning
 from pipelines.likes import likes_of
+from pipelines.offline import Offline, answered, judged
 from pipelines.progress import Progress
-from pipelines.replay import replay, replay_verdicts, write_golden
-from pipelines.served import item_ids, load_parts, recommender_at
+from pipelines.publish import BUNDLE, CORE, core_name
+from pipelines.replay import c_session, replay, replay_in_c, replay_verdicts, write_golden
+from pipelines.served import Parts, item_ids, load_parts, recommender_at
 from pipelines.stage import Inputs
-from pipelines.verdicts import as_json, load_verdicts, passed
-from serving.bundle import STATE, seal
+from pipelines.verdicts import CORE_RECALL, Verdict, as_json, level_verdict, load_verdicts, passed
+from serving.bundle import STATE, seal, seal_id
 from serving.compaction import index_facts
 from serving.filters import filter_values
 from serving.popularity import PopularityRecommender
 from serving.recommender import Recommender
 from serving.runtime import signature_table
+from serving.searchers import Exact
 from serving.state import QueryState, write_state
 from towers.backend import tf
-
-BUNDLE = "bundle"
 
 
 def export(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -43,33 +51,96 @@ def export(config: Config, inputs: Inputs, out: Path, progress: Progress) -> Non
     """
     dataset = load_dataset(config, inputs["prepare"])
     parts = load_parts(dataset, inputs)
-    judged = out / "judged"
-    _save(recommender_at(dataset, parts, dataset.cuts.test, parts.index), judged)
-    agreement = replay(dataset, inputs, judged, parts.index.searcher.kind)
-    shutil.rmtree(judged)
+    graph = out / "judged"
+    _save(recommender_at(dataset, parts, dataset.cuts.test, parts.index), graph)
+    agreement = replay(dataset, judged(dataset, inputs), graph, parts.index.searcher.kind)
+    shutil.rmtree(graph)
     (out / "replay.json").write_text(json.dumps(agreement) + "\n")
     progress.say(
         f"replay of {agreement['requests']} requests: {agreement['python']:.2%} of ids agree in Python, "
         f"{agreement['c_loader']:.2%} through the C loader"
     )
-    verdicts = [
-        *load_verdicts(inputs["gate"] / "verdicts.json"),
-        *load_verdicts(inputs["rank"] / "verdicts.json"),
-        *replay_verdicts(agreement),
-    ]
+    write_bundles(dataset, inputs, parts, replay_verdicts(agreement), out, progress)
+
+
+def write_bundles(
+    dataset: Dataset, inputs: Inputs, parts: Parts, verdicts: Sequence[Verdict], out: Path, progress: Progress
+) -> None:
+    """Write the bundle, with the verdicts on its replay, and a second one where the index has a second searcher."""
     fresh = refreshed(parts.index, dataset, parts.vectors, dataset.cuts.end)
     module = recommender_at(dataset, parts, dataset.cuts.end, fresh)
     folder = out / BUNDLE
     _write(dataset, module, folder)
-    write_golden(dataset, folder, module.searcher.kind)
-    facts = _facts(dataset, module, folder) | {
-        "index": index_facts(module.searcher),
-        "policy": "model",
-        "parts": {name: path.resolve().name for name, path in inputs.items()},
-        "verdicts": [as_json(verdict) for verdict in verdicts],
-        "publishable": passed(verdicts),
-    }
+    with c_session(folder, module.searcher.kind) as session:
+        write_golden(dataset, folder, session)
+    facts = _facts(dataset, module, folder) | _of_model(inputs, module, verdicts)
+    facts |= {"tuned": _tuned(load_index_tuning(inputs["index"]))}
+    seal(folder, facts | ({"core_export": core_name(facts["name"])} if parts.core else {}))
+    if parts.core is not None:
+        core = refreshed(parts.core, dataset, parts.vectors, dataset.cuts.end)
+        _export_core(dataset, inputs, parts, core, answered(dataset, parts, fresh), out, progress)
+
+
+def _export_core(
+    dataset: Dataset, inputs: Inputs, parts: Parts, index: ItemIndex, first: Offline, out: Path, progress: Progress
+) -> None:
+    """Write the second bundle, of core operations; first: what is answered from the index of the first one.
+
+    It is the written graph itself that is replayed, against lists of its own searcher; and where that may miss items,
+    what it finds is held against exact search, as the gate holds what the first one finds.
+    """
+    module = recommender_at(dataset, parts, dataset.cuts.end, index)
+    folder = out / CORE
+    _save(module, folder)
+    (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(out / BUNDLE / STATE, folder / STATE)
+    found = answered(dataset, parts, index)
+    with c_session(folder, index.searcher.kind) as session:
+        write_golden(dataset, folder, session)
+        agreement = replay_in_c(dataset, found, session)
+    shared = overlap_by_row(found.candidates, first.candidates).mean()
+    (out / "replay-core.json").write_text(json.dumps(agreement | {"shared": float(shared)}) + "\n")
+    progress.say(
+        f"core operations alone, {index.searcher.kind}: {agreement['c_loader']:.2%} of ids agree through the C loader; "
+        f"it finds {shared:.2%} of the candidates that {parts.index.searcher.kind} finds"
+    )
+    verdicts = replay_verdicts(agreement, ", core operations")
+    if index.searcher.effort is not None:
+        items = parts.vectors.items_at(dataset, dataset.cuts.end)[index.rows]
+        exact = answered(dataset, parts, replace(index, searcher=Exact.build(items)))
+        recall, floor = overlap_by_row(found.candidates, exact.candidates), dataset.config.gate.floors.searcher_recall
+        verdicts.append(level_verdict("candidates", CORE_RECALL, recall, floor))
+    facts = _facts(dataset, module, folder) | _of_model(inputs, module, verdicts)
+    tuning = load_core_tuning(inputs["index"])
+    facts |= {"tuned": tuning and _tuned(tuning)}
+    facts |= {"name": core_name(facts["name"]), "core_of": {"name": facts["name"], "id": seal_id(out / BUNDLE)}}
     seal(folder, facts)
+
+
+def _of_model(inputs: Inputs, module: Recommender, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """What the manifest says of a model beside what it says of any policy; verdicts: those on the export."""
+    stages = (load_verdicts(inputs[stage] / "verdicts.json") for stage in ("gate", "rank"))
+    every = [*chain.from_iterable(stages), *verdicts]
+    return {
+        "policy": "model",
+        "index": index_facts(module.searcher),
+        "parts": {name: path.resolve().name for name, path in inputs.items()},
+        "verdicts": [as_json(verdict) for verdict in every],
+        "publishable": passed(every),
+    }
+
+
+def _tuned(tuning: IndexTuning) -> dict[str, Any]:
+    """What tuning measured of the searcher: recall at k against exact search, on held-out queries, with its lower 95 %
+    bound, and the median time of a search for one; none where every item is scored."""
+    found, chosen = tuning.held_out, tuning.trials[tuning.chosen] if tuning.trials else None
+    return {
+        "k": tuning.k,
+        "recall": float(found.mean) if found.n else None,
+        "low": float(found.low) if found.n else None,
+        "queries": found.n,
+        "microseconds": chosen and chosen.microseconds,
+    }
 
 
 def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -84,7 +155,8 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     module = PopularityRecommender(config, item_ids(dataset), scores, segments, likes, filters)
     folder = out / BUNDLE
     _write(dataset, module, folder)
-    write_golden(dataset, folder, "exact")
+    with c_session(folder, "exact") as session:
+        write_golden(dataset, folder, session)
     seal(folder, _facts(dataset, module, folder) | {"policy": best.name, "publishable": True, "verdicts": []})
     progress.say(f"popularity bundle: {best.name}")
 

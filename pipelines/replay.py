@@ -15,8 +15,7 @@ import numpy as np
 from configs.data import FILTER
 from pipelines.dataset import Dataset
 from pipelines.encoded import columns_of
-from pipelines.evaluation.results import load_results
-from pipelines.stage import Inputs
+from pipelines.offline import BATCH, Offline
 from pipelines.tables import Requests
 from pipelines.verdicts import Status, Verdict
 from serving.bundle import GOLDEN, golden_value
@@ -24,38 +23,39 @@ from serving.runtime import Session, scann_library, signature_table
 from serving.signatures import reads_request_time
 from towers.backend import tf
 
-_SAMPLE = 512  # requests replayed
-_BATCH = 64
 _GOLDEN = 8
 LEAST = 0.995  # share of ids that must agree: floats may swap what is nearly tied
 
 Call = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
-def replay(dataset: Dataset, inputs: Inputs, folder: Path, searcher: str) -> dict[str, float]:
+def replay(dataset: Dataset, offline: Offline, folder: Path, searcher: str) -> dict[str, float]:
     """Share of places whose ids agree with the offline list, in Python and through the C loader; and of candidates."""
-    requests = dataset.test_requests
-    rows = np.sort(np.random.default_rng(dataset.config.seed).permutation(len(requests))[:_SAMPLE])
-    offline = load_results(inputs["rank"] / "results.npz")["final list"].items[rows]
+    requests = offline.requests
     loaded = tf.saved_model.load(str(folder)).signatures["recommend"]
-    python = _agreement(dataset, requests.take(rows), offline, lambda raw: _numpy(loaded(**_tensors(raw))))
+    python = _agreement(dataset, requests, offline.lists, lambda raw: _numpy(loaded(**_tensors(raw))))
     with c_session(folder, searcher) as session:
-        c_loader = _agreement(dataset, requests.take(rows), offline, lambda raw: session.run("recommend", raw))
-        with np.load(inputs["gate"] / "candidates.npz") as saved:
-            wanted = saved["items"][rows]
-        candidates = _agreement(
-            dataset, requests.take(rows), wanted, lambda raw: session.run("retrieve", raw), any_order
-        )
-    return {"requests": len(rows), "python": python, "c_loader": c_loader, "candidates": candidates}
+        return {"requests": len(requests), "python": python, **replay_in_c(dataset, offline, session)}
 
 
-def replay_verdicts(agreement: Mapping[str, float]) -> list[Verdict]:
-    """A verdict for each way of asking: a graph that answers otherwise than what was judged is not published."""
+def replay_in_c(dataset: Dataset, offline: Offline, session: Session) -> dict[str, float]:
+    """The same through the C loader alone."""
+    requests = offline.requests
+    c_loader = _agreement(dataset, requests, offline.lists, lambda raw: session.run("recommend", raw))
+    candidates = _agreement(dataset, requests, offline.candidates, lambda raw: session.run("retrieve", raw), any_order)
+    return {"requests": len(requests), "c_loader": c_loader, "candidates": candidates}
+
+
+def replay_verdicts(agreement: Mapping[str, float], of: str = "") -> list[Verdict]:
+    """A verdict for each way of asking: a graph that answers otherwise than what was judged is not published.
+
+    of: which export was asked, where it is not the first.
+    """
     asked = {"python": "in Python", "c_loader": "through the C loader", "candidates": "candidates, C loader"}
     n = int(agreement["requests"])
     return [
-        Verdict("replay", f"ids that agree {how}", "all", share, share, share, LEAST, n, _status(share))
-        for how, share in ((how, agreement[name]) for name, how in asked.items())
+        Verdict("replay", f"ids that agree {how}{of}", "all", share, share, share, LEAST, n, _status(share))
+        for how, share in ((how, agreement[name]) for name, how in asked.items() if name in agreement)
     ]
 
 
@@ -69,16 +69,15 @@ def c_session(folder: Path, searcher: str) -> Session:
     return Session(folder, signature_table(folder), op_libraries=[library] if library else [])
 
 
-def write_golden(dataset: Dataset, folder: Path, searcher: str) -> None:
+def write_golden(dataset: Dataset, folder: Path, session: Session) -> None:
     """Write a few requests with the answers of the exported graph: asked again before every publishing."""
     requests = dataset.test_requests.take(np.arange(min(_GOLDEN, len(dataset.test_requests))))
     k = dataset.config.gate.list_k
     golden = []
-    with c_session(folder, searcher) as session:
-        for row in range(len(requests)):
-            raw = raw_inputs(dataset, requests.take(np.array([row])), k)
-            items = session.run("recommend", raw)["items"][0]
-            golden.append({"inputs": {name: golden_value(value) for name, value in raw.items()}, "items": _text(items)})
+    for row in range(len(requests)):
+        raw = raw_inputs(dataset, requests.take(np.array([row])), k)
+        items = session.run("recommend", raw)["items"][0]
+        golden.append({"inputs": {name: golden_value(value) for name, value in raw.items()}, "items": _text(items)})
     (folder / GOLDEN).write_text(json.dumps(golden) + "\n")
 
 
@@ -123,7 +122,7 @@ def _agreement(
 ) -> float:
     ids = np.append(dataset.tables.items["item"].astype(str).to_numpy(object), "")
     same = total = start = 0
-    for block in requests.blocks(_BATCH):
+    for block in requests.blocks(BATCH):
         answer = call(raw_inputs(dataset, block, offline.shape[1]))["items"]
         expected = ids[offline[start : start + len(block)]]
         same += count(np.array(_text(answer.ravel()), object).reshape(answer.shape), expected)

@@ -113,11 +113,11 @@ def publish_run(work: Run, policy: str, progress: Progress) -> tuple[Path | None
 
 
 def _publish(work: Run, exported: Path, progress: Progress) -> tuple[Path | None, str]:
-    from pipelines.publish import GateFailed, publish
+    from pipelines.publish import BUNDLE, CORE, GateFailed, publish
 
     with progress.stage("publish"):
         try:
-            return publish(exported / "bundle", work.config.publish.root), ""
+            return publish(exported / BUNDLE, work.config.publish.root, exported / CORE), ""
         except GateFailed as failed:
             return None, str(failed)
 

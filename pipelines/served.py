@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.baselines.popularity import Popularity, SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset, filters_of
+from pipelines.index.core import load_core
 from pipelines.index.item_index import ItemIndex, load_index
 from pipelines.likes import likes_of
 from pipelines.lists import RankScorer
@@ -24,19 +25,22 @@ from serving.recommender import Catalogue, Models, Recommender
 
 @dataclass(frozen=True)
 class Parts:
-    """The fitted parts of a run; popularity fills short lists and says which items stand for what is liked."""
+    """The fitted parts of a run; popularity fills short lists and says which items stand for what is liked; core is the
+    same index behind a searcher of core operations, where one was made."""
 
     vectors: Vectors
     scorer: RankScorer
     index: ItemIndex
     popularity: Popularity | SegmentPopularity
+    core: ItemIndex | None = None
 
 
 def load_parts(dataset: Dataset, inputs: Inputs) -> Parts:
     """Read them from the stages' folders; vectors are as of the test cut."""
     vectors = load_towers(dataset, inputs["train"], REFITTED, dataset.cuts.test)
     scorer = load_ranker(dataset, vectors.encoded, inputs["rank"])
-    return Parts(vectors, scorer, load_index(inputs["index"]), chosen_popularity(dataset, inputs["baselines"]))
+    index, popularity = load_index(inputs["index"]), chosen_popularity(dataset, inputs["baselines"])
+    return Parts(vectors, scorer, index, popularity, load_core(index, inputs["index"]))
 
 
 def recommender_at(dataset: Dataset, parts: Parts, cut: Cut, index: ItemIndex) -> Recommender:

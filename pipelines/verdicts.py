@@ -13,6 +13,8 @@ import numpy as np
 
 from pipelines.evaluation.bootstrap import Interval, interval, paired_lift
 
+CORE_RECALL = "searcher recall against exact, core operations"  # of a second export; judged when it is written
+
 Status = Literal["pass", "fail", "cannot tell"]
 
 

@@ -19,7 +19,13 @@ SMALL = (
     "baselines.trials=2",
     "gate.floors.slice_lift=-0.5",
 )
-CRIPPLED = ("train.max_epochs=1", "train.refit_epochs=1", "train.learning_rate=1e-9", "towers.temperature=0.01")
+CRIPPLED = (
+    "train.max_epochs=1",
+    "train.refit_epochs=1",
+    "train.learning_rate=1e-9",
+    "towers.temperature=0.01",
+    "index.core_ops=false",
+)
 
 
 @dataclass(frozen=True)

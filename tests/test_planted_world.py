@@ -58,6 +58,9 @@ def test_a_crippled_tower_fails_the_gate_and_publishes_nothing(demo: Demo, tmp_p
     called = twinspire("demo", *settings(*SMALL, *CRIPPLED), cwd=tmp_path)
     assert called.code == 3
     assert "nothing was published: candidates gate, all: recall@100 lift over popularity" in called.err
+    (run,) = {path.parent for path in (tmp_path / "runs").glob("demo-*/export")} - {tmp_path / "runs" / demo.run.name}
+    assert not (run / "export" / "bundle-core").exists()  # switched off
+    assert (run / "export" / "bundle").is_dir()
     assert "Traceback" not in called.err
     assert not list((tmp_path / "bundles").rglob("manifest.json"))
     assert "publish --policy popularity" in called.out or "--policy popularity" in called.out

@@ -1,1 +1,2 @@
-"""The item index: built and tuned (`stage`), kept (`item_index`), and what tuning tried (`record`, `words`)."""
+"""The item index: built and tuned (`stage`), kept (`item_index`), also of core operations (`core`), and what was tried
+(`record`, `words`)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.evaluation.bootstrap import Interval
 
-_FILE = "tuning.json"
+_FILE, _CORE_FILE = "tuning.json", "tuning-core.json"
 ENOUGH = 100  # held-out query vectors; with fewer nothing can be told of a recall
 
 
@@ -80,14 +80,23 @@ def _betters(one: Trial, other: Trial) -> bool:
     return ours != theirs and all(a <= b for a, b in zip(ours, theirs, strict=True))
 
 
-def save_index_tuning(tuning: IndexTuning, folder: Path) -> None:
-    """Write tuning.json."""
-    (folder / _FILE).write_text(json.dumps(asdict(tuning), indent=2) + "\n")
+def save_index_tuning(tuning: IndexTuning, folder: Path, core: bool = False) -> None:
+    """Write tuning.json, or what was tried of the second searcher, of core operations, beside it."""
+    (folder / (_CORE_FILE if core else _FILE)).write_text(json.dumps(asdict(tuning), indent=2) + "\n")
 
 
 def load_index_tuning(folder: Path) -> IndexTuning:
     """Read what `save_index_tuning` wrote."""
-    found = json.loads((folder / _FILE).read_text())
+    return _read(folder / _FILE)
+
+
+def load_core_tuning(folder: Path) -> IndexTuning | None:
+    """The same of the second searcher; None where none was made."""
+    return _read(folder / _CORE_FILE) if (folder / _CORE_FILE).is_file() else None
+
+
+def _read(path: Path) -> IndexTuning:
+    found = json.loads(path.read_text())
     trials = tuple(Trial(**trial) for trial in found.pop("trials"))
     filtered = tuple(Filtered(**one) for one in found.pop("filtered", ()))
     held_out = Interval(**found.pop("held_out"))

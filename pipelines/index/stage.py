@@ -9,6 +9,7 @@ import numpy as np
 
 from configs.schema import Config
 from pipelines.dataset import Dataset, filters_of, load_dataset
+from pipelines.index.core import core_kind, save_core
 from pipelines.index.filtered import recall_under_filters
 from pipelines.index.item_index import ItemIndex, save_index
 from pipelines.index.record import save_index_tuning
@@ -26,7 +27,8 @@ _QUERIES = 2000  # query vectors, half of them to choose by and half to judge
 
 
 def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write the searcher, the vectors, what tuning tried, and the projector's files."""
+    """Write the searcher, behind ScaNN also one of core operations, the vectors, what tuning tried, and the projector's
+    files."""
     dataset = load_dataset(config, inputs["prepare"])
     cut, asked = dataset.cuts.test, config.index
     vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
@@ -47,6 +49,11 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     progress.say(f"{searcher.kind} over {len(rows):,} items: {tuning_words(tuning)}")
     save_index(ItemIndex(searcher, rows, vectors.static, vectors.trend), out)
     save_index_tuning(tuning, out)
+    if second := core_kind(asked, searcher.kind, len(rows)):
+        progress.expect(1, "layouts of core operations")
+        core, tuned = tune(second, items, queries, asked.candidates, asked.target_recall, 1, progress.advance)
+        progress.say(f"{core.kind}, of core operations alone: {tuning_words(tuned)}")
+        save_core(core, tuned, out)
     write_projector(dataset, vectors.static[:, : config.towers.embedding_dim], cut, out / "tensorboard")
 
 

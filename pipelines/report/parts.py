@@ -13,7 +13,7 @@ from pipelines.evaluation.bootstrap import Interval
 from pipelines.evaluation.results import Results
 from pipelines.report.curves import Curve, curves
 from pipelines.report.standings import difference
-from pipelines.verdicts import Verdict, from_json
+from pipelines.verdicts import CORE_RECALL, Verdict, from_json
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,18 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Replay:
-    """Share of ids in which the exported graph agrees with the offline lists, and the checks of it."""
+    """Share of ids in which the exported graph agrees with the offline lists, and the checks of it.
+
+    core: the same of the second export, of core operations, through the C loader; shared: the share of the first one's
+    candidates that it finds; None where there is none.
+    """
 
     requests: int
     python: float
     c_loader: float
     verdicts: tuple[Verdict, ...]
+    core: float | None = None
+    shared: float | None = None
 
 
 def training_part(config: Config, folder: Path) -> Training:
@@ -74,10 +80,18 @@ def ranking_part(config: Config, folder: Path, ours: Mapping[str, Results]) -> R
 
 def replay_part(folder: Path) -> Replay:
     """Read the export stage's folder."""
-    found = _read(folder / "replay.json")
-    verdicts = map(from_json, _read(folder / "bundle" / "manifest.json")["verdicts"])
-    kept = tuple(verdict for verdict in verdicts if verdict.gate == "replay")
-    return Replay(int(found["requests"]), found["python"], found["c_loader"], kept)
+    found, verdicts = _read(folder / "replay.json"), _export_verdicts(folder / "bundle")
+    first = int(found["requests"]), found["python"], found["c_loader"]
+    if not (folder / "replay-core.json").is_file():
+        return Replay(*first, verdicts)
+    core = _read(folder / "replay-core.json")
+    return Replay(*first, verdicts + _export_verdicts(folder / "bundle-core"), core["c_loader"], core["shared"])
+
+
+def _export_verdicts(bundle: Path) -> tuple[Verdict, ...]:
+    """The verdicts on an export, not those on the model."""
+    verdicts = map(from_json, _read(bundle / "manifest.json")["verdicts"])
+    return tuple(one for one in verdicts if one.gate == "replay" or one.metric == CORE_RECALL)
 
 
 def _gain(results: Mapping[str, Results], name: str, over: str, metric: str) -> Interval | None:

@@ -21,7 +21,7 @@ from pipelines.evaluation.leaderboard import load_leaderboard
 from pipelines.evaluation.metrics import exposure
 from pipelines.evaluation.results import Results, load_results
 from pipelines.evaluation.scoreboard import Scoreboard, scoreboard
-from pipelines.index.record import IndexTuning, load_index_tuning
+from pipelines.index.record import IndexTuning, load_core_tuning, load_index_tuning
 from pipelines.report.cautions import Caution, model_cautions, protocol_cautions
 from pipelines.report.data import DataPart, data_part
 from pipelines.report.decision import Decision, decide
@@ -77,6 +77,7 @@ class Summary:
     exact: dict[str, float]  # exact search by the towers, by metric
     training: Training | None
     searcher: IndexTuning | None
+    core: IndexTuning | None  # the searcher of the second export, where there is one
     ranking: Ranking | None
     replay: Replay | None
     evaluated: Evaluated | None
@@ -154,6 +155,7 @@ def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
         exact=_exact(config, gate),
         training=training,
         searcher=searcher,
+        core=load_core_tuning(there["index"]) if "index" in there else None,
         ranking=ranking,
         replay=replay,
         evaluated=found,

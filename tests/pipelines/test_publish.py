@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import UserError
-from pipelines.publish import GateFailed, failures, publish
+from pipelines.publish import GateFailed, core_version, failures, publish, root_id
 from serving.bundle import GOLDEN, MANIFEST, BundleError, load_bundle, seal, verify, versions
 from tests.serving import small
 
@@ -53,6 +53,30 @@ def another(bundle: Path, folder: Path) -> Path:
     del manifest["files"]
     seal(folder, manifest)
     return folder
+
+
+@pytest.fixture(scope="module")
+def pair(exported, tmp_path_factory) -> tuple[Path, Path]:
+    """Two exports of one model; that both are searched alike does not matter here."""
+    return paired(exported, tmp_path_factory.mktemp("pair"))
+
+
+def paired(bundle: Path, folder: Path, **facts) -> tuple[Path, Path]:
+    folder.mkdir(exist_ok=True)
+    first = resealed(bundle, folder / "bundle", core_export="small-core", **facts)
+    of = {"name": "small", "id": verify(first)["id"]}
+    return first, resealed(bundle, folder / "bundle-core", name="small-core", core_of=of, **facts)
+
+
+def upserted(version: Path) -> Path:
+    """The next version as `upsert` leaves it, with nothing changed."""
+    manifest = verify(version)
+    onto = {"onto": manifest["id"], "root": root_id(manifest)}
+    return resealed(version, version.with_name(str(int(version.name) + 1)), upsert=onto)
+
+
+def numbers(root: Path) -> dict[str, list[str]]:
+    return {name: names(root / name) for name in ("small", "small-core")}
 
 
 def names(folder: Path) -> list[str]:
@@ -236,3 +260,146 @@ def test_a_name_that_leads_out_of_the_root_is_refused(exported, tmp_path, name):
 
 def test_the_name_is_the_configs(exported, tmp_path):
     assert publish(resealed(exported, tmp_path / "b", name="../outside"), tmp_path / "root").parent.name == "small"
+
+
+# --- two exports of one model -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unasked(monkeypatch) -> None:
+    """Golden requests are not asked: each graph takes seconds to load, and here it is about names and numbers."""
+    monkeypatch.setattr("pipelines.publish.check_golden", lambda bundle: None)
+
+
+def publish_stopped(monkeypatch, nth: int, pair: tuple[Path, Path], root: Path) -> None:
+    """Publish, and be stopped before the nth rename."""
+    whole, seen = Path.rename, []
+
+    def stopped(self, target):
+        seen.append(target)
+        if len(seen) == nth:
+            raise KeyboardInterrupt
+        return whole(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            publish(pair[0], root, pair[1])
+
+
+def test_both_exports_are_published_under_one_number(pair, exported, tmp_path):
+    small.copy(exported, tmp_path / "root" / "small" / "1")  # a model without a second export
+    version = publish(pair[0], tmp_path / "root", pair[1])
+    assert version == tmp_path / "root" / "small" / "2"
+    assert numbers(tmp_path / "root") == {"small": ["1", "2"], "small-core": ["2"]}
+    assert core_version(version) == tmp_path / "root" / "small-core" / "2"
+    assert core_version(version.with_name("1")) is None
+    for published, bundle in zip((version, core_version(version)), pair, strict=True):
+        assert verify(published) == verify(bundle)
+
+
+@pytest.mark.usefixtures("unasked")
+def test_both_again_stay_where_they_are_and_older_ones_become_the_newest(pair, exported, tmp_path):
+    newer = paired(another(exported, tmp_path / "other"), tmp_path / "newer")
+    root = tmp_path / "root"
+    assert [publish(one[0], root, one[1]).name for one in (pair, pair, newer, newer, pair)] == ["1", "1", "2", "2", "3"]
+    assert numbers(root) == {"small": ["1", "2", "3"], "small-core": ["1", "2", "3"]}
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.usefixtures("unasked")
+def test_who_was_stopped_before_a_rename_publishes_again_and_both_are_there(pair, tmp_path, monkeypatch, nth):
+    publish_stopped(monkeypatch, nth, pair, tmp_path)
+    assert numbers(tmp_path) == {"small": [], "small-core": ["1"] * (nth - 1)}
+    assert publish(pair[0], tmp_path, pair[1]).name == "1"
+    assert numbers(tmp_path) == {"small": ["1"], "small-core": ["1"]}
+    assert verify(tmp_path / "small-core" / "1") == verify(pair[1])
+
+
+@pytest.mark.usefixtures("unasked")
+def test_what_is_missing_beside_upserted_items_gets_the_number_of_the_version_before_them(pair, tmp_path):
+    first = publish(pair[0], tmp_path, pair[1])
+    shutil.rmtree(tmp_path / "small-core" / "1")
+    upserted(first)
+    assert publish(pair[0], tmp_path, pair[1]).name == "2"
+    assert numbers(tmp_path) == {"small": ["1", "2"], "small-core": ["1"]}
+
+
+@pytest.mark.usefixtures("unasked")
+def test_items_that_were_upserted_into_either_stay(pair, exported, tmp_path):
+    first = publish(pair[0], tmp_path / "root", pair[1])
+    upserted(upserted(tmp_path / "root" / "small-core" / "1"))
+    assert publish(pair[0], tmp_path / "root", pair[1]) == first
+    newer = paired(another(exported, tmp_path / "other"), tmp_path / "newer")
+    assert publish(newer[0], tmp_path / "root", newer[1]).name == "4"
+    assert numbers(tmp_path / "root") == {"small": ["1", "4"], "small-core": ["1", "2", "3", "4"]}
+
+
+@pytest.mark.usefixtures("unasked")
+def test_after_another_pair_was_stopped_half_way_the_one_before_it_is_published_anew(
+    pair, exported, tmp_path, monkeypatch
+):
+    root, newer = tmp_path / "root", paired(another(exported, tmp_path / "other"), tmp_path / "newer")
+    publish(pair[0], root, pair[1])
+    publish_stopped(monkeypatch, 2, newer, root)
+    assert numbers(root) == {"small": ["1"], "small-core": ["1", "2"]}
+    assert publish(pair[0], root, pair[1]).name == "3"
+    assert numbers(root) == {"small": ["1", "3"], "small-core": ["1", "2", "3"]}
+
+
+@pytest.mark.usefixtures("unasked")
+def test_a_number_that_is_taken_between_the_renames_is_given_up_for_both(pair, exported, tmp_path, monkeypatch):
+    whole, seen = Path.rename, []
+
+    def meanwhile(self, target):
+        seen.append(target)
+        if len(seen) == 2:
+            small.copy(exported, tmp_path / "small" / "1")
+        return whole(self, target)
+
+    monkeypatch.setattr(Path, "rename", meanwhile)
+    assert publish(pair[0], tmp_path, pair[1]).name == "2"
+    assert numbers(tmp_path) == {"small": ["1", "2"], "small-core": ["1", "2"]}
+    assert [verify(tmp_path / name / "2") for name in ("small", "small-core")] == [verify(one) for one in pair]
+
+
+@pytest.mark.usefixtures("unasked")
+def test_neither_is_published_where_one_may_not_be(pair, exported, tmp_path):
+    first, second = paired(exported, tmp_path / "pair")
+    core_of, bad = verify(second)["core_of"], VERDICT | {"gate": "replay", "metric": "ids that agree"}
+    second = resealed(second, tmp_path / "bad", publishable=False, verdicts=[bad], core_of=core_of)
+    with pytest.raises(GateFailed, match="nothing was published: replay gate, all: ids that agree"):
+        publish(first, tmp_path / "root", second)
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.usefixtures("unasked")
+def test_exports_that_are_no_pair_are_refused(pair, exported, tmp_path):
+    newer = paired(another(exported, tmp_path / "other"), tmp_path / "newer")
+    for first, second, said in (
+        (pair[0], newer[1], "is the second export of .*, expected that of"),
+        (exported, pair[1], "is the second export of .*, expected that of"),
+        (pair[0], exported, "is the second export of None, expected that of"),
+        (pair[0], None, "has a second export, small-core: found none, expected bundle-core"),
+        (pair[0], tmp_path / "nowhere", "has a second export, small-core: found none, expected .*nowhere"),
+    ):
+        with pytest.raises(BundleError, match=said) as error:
+            publish(first, tmp_path / "root", second)
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.usefixtures("unasked")
+def test_a_model_that_is_called_as_anothers_second_export_is_refused(pair, exported, tmp_path):
+    config = verify(exported)["config"] | {"name": "small-core"}
+    namesake = resealed(exported, tmp_path / "namesake", config=config)
+    publish(namesake, tmp_path / "a")
+    with pytest.raises(BundleError, match="holds a model of its own, expected the second export of small; change"):
+        publish(pair[0], tmp_path / "a", pair[1])
+    publish(pair[0], tmp_path / "b", pair[1])
+    with pytest.raises(BundleError, match="holds the second export of small, expected a model of its own; change"):
+        publish(namesake, tmp_path / "b")
+    assert [numbers(tmp_path / root) for root in "ab"] == [
+        {"small": [], "small-core": ["1"]},
+        {"small": ["1"], "small-core": ["1"]},
+    ]

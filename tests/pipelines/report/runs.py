@@ -19,7 +19,7 @@ from pipelines.evaluation.scoreboard import scoreboard
 from pipelines.index import record as searcher_trials
 from pipelines.prepare import prepare
 from pipelines.report.summary import STAGES
-from pipelines.verdicts import Verdict, as_json, save_verdicts
+from pipelines.verdicts import CORE_RECALL, Verdict, as_json, save_verdicts
 from tests.pipelines.report.evaluated import write_evaluated, write_tuning
 
 HOSTILE = '<script>alert("x")</script> & $\\frac{1}$'
@@ -106,6 +106,9 @@ def make_run(
     under = (searcher_trials.Filtered("stock", "yes", 70, 0.97, 0.95),)
     tuning = searcher_trials.IndexTuning("scann", K, 0.98, trials, 1, held_out, under)
     searcher_trials.save_index_tuning(tuning, stages["index"])
+    of_ivf = (searcher_trials.Trial({"leaves": 40}, {"leaves": 7, "k": K}, 0.982, 0.981, 640.0, 1_000_000),)
+    core = searcher_trials.IndexTuning("ivf", K, 0.98, of_ivf, 0, searcher_trials.Interval(0.983, 0.979, 0.987, 500))
+    searcher_trials.save_index_tuning(core, stages["index"], core=True)
     towers = result(requests, K, 0.5, 0.55)
     save_results({"towers": towers, "towers, exact search": towers}, stages["gate"] / "results.npz")
     save_verdicts(gate_verdicts(requests), stages["gate"] / "verdicts.json")
@@ -142,6 +145,21 @@ def write_replay(folder: Path, python: float) -> None:
         for how, share in (("in Python", python), ("through the C loader", 0.9995))
     ]
     _write(folder / "bundle" / "manifest.json", {"verdicts": [as_json(verdict) for verdict in checks]})
+
+
+def write_core_replay(folder: Path, c_loader: float, recall: float) -> None:
+    """A second export beside it: the share of its ids that agree, of at least .995, and its recall, of at least .95."""
+    (folder / "bundle-core").mkdir()
+    _write(folder / "replay-core.json", {"requests": 512, "c_loader": c_loader, "candidates": 1.0, "shared": 0.971})
+    checks = [
+        Verdict(gate, metric, "all", share, share, share, floor, 512, "pass" if share >= floor else "fail")
+        for gate, metric, share, floor in (
+            ("replay", "ids that agree through the C loader, core operations", c_loader, 0.995),
+            ("candidates", CORE_RECALL, recall, 0.95),
+        )
+    ]
+    model = [as_json(verdict) for verdict in (*gate_verdicts(512), *checks)]
+    _write(folder / "bundle-core" / "manifest.json", {"verdicts": model})
 
 
 def result(requests: int, width: int, ndcg: float, recall: float | None = None) -> Results:

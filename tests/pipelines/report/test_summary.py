@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from pipelines.report import report, summarise
 from pipelines.report.page import page as page_of
 from pipelines.report.summary import STAGES
-from tests.pipelines.report.runs import HOSTILE, make_config, make_run, write_replay, write_tables
+from tests.pipelines.report.runs import HOSTILE, make_config, make_run, write_core_replay, write_replay, write_tables
 
 
 def test_a_win_names_the_baseline_the_difference_and_the_next_step(won) -> None:
@@ -71,6 +72,31 @@ def test_a_replay_that_disagrees_is_read_from_the_bundle(world) -> None:
     write_replay(results["export"], 0.9)
     decision = summarise(config, results).decision
     assert (decision.verdict, [reason.kind for reason in decision.reasons]) == ("not ready", ["replay"])
+
+
+def test_a_second_export_is_read_beside_the_first(world) -> None:
+    folder, config = world
+    results = make_run(folder / "run", config)
+    assert summarise(config, results).replay.core is None
+    write_core_replay(results["export"], 0.999, 0.97)
+    summary = summarise(config, results)
+    assert (summary.core.kind, summary.core.held_out.mean) == ("ivf", 0.983)
+    assert (summary.replay.core, summary.replay.shared) == (0.999, 0.971)
+    assert len([v for v in summary.verdicts if "core operations" in v.metric]) == 2
+    assert summary.decision.verdict == "ready for an A/B test"
+    said = " ".join(re.sub("<[^>]*>", " ", page_of(summary)).split())
+    assert "with core operations alone: ivf, recall@5 0.9830" in said
+    assert "640 microseconds a query" in said
+    assert "it finds 97.10% of the first one's candidates" in said.replace("&#39;", "'")
+
+
+@pytest.mark.parametrize(("c_loader", "recall", "kind"), [(0.9, 0.97, "replay"), (1.0, 0.9, "gate")])
+def test_a_second_export_that_fails_is_a_no(world, c_loader, recall, kind) -> None:
+    folder, config = world
+    results = make_run(folder / "run", config)
+    write_core_replay(results["export"], c_loader, recall)
+    decision = summarise(config, results).decision
+    assert (decision.verdict, [reason.kind for reason in decision.reasons]) == ("not ready", [kind])
 
 
 def test_without_the_evaluate_stage_regressions_are_those_of_the_gate(won) -> None:
