@@ -17,9 +17,10 @@ from serving.filters import Filters, codes
 from serving.retrieval import Asked, Retrieval
 from serving.searchers import build_searcher
 from tests.bench.harness import Row, bench
+from tests.bench.vectors import clustered, near
 from towers.backend import tf
 
-K, DIMENSION, QUERIES, CLUSTERS = 100, 64, 200, 2_000
+K, QUERIES = 100, 200
 SHARES = (0.5, 0.1, 0.01, 0.001)
 KEPT = 0.005  # recall that a filter may cost
 FAR = "a tenth, none near the query"
@@ -31,7 +32,7 @@ def measure(items: int) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     vectors, cluster = clustered(rng, items)
     own = rng.integers(0, items, QUERIES)
-    queries = unit(vectors[own] + 0.3 * rng.standard_normal((QUERIES, DIMENSION), np.float32) / np.sqrt(DIMENSION))
+    queries = near(rng, vectors[own])
     texts = {f"{share:g}": np.where(rng.random(items) < share, "in", "out") for share in SHARES}
     region = (cluster % 10).astype(str)
     filters = Filters(texts | {"region": region})
@@ -66,18 +67,6 @@ def measure(items: int) -> Iterator[Row]:
             )
         del searcher, graph
         gc.collect()
-
-
-def clustered(rng: np.random.Generator, items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors around random centres, [items, DIMENSION], and the centre of each."""
-    centres = unit(rng.standard_normal((CLUSTERS, DIMENSION), np.float32))
-    cluster = rng.integers(0, CLUSTERS, items)
-    noise = rng.standard_normal((items, DIMENSION), np.float32) * np.float32(0.8 / np.sqrt(DIMENSION))
-    return unit(centres[cluster] + noise), cluster
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def brute_force(queries: np.ndarray, vectors: np.ndarray, kept: np.ndarray) -> np.ndarray:
