@@ -7,6 +7,7 @@ peak of memory can be read, and prints what it took as JSON, a line for each ste
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from tests.bench.tradeoff import exponent
 from tests.bench.vectors import DIMENSION, best_rows, clustered, near
 
 SIZES = (100_000, 1_000_000, 5_000_000, 10_000_000)
-KINDS = {"scann": max(SIZES), "ivf": 1_000_000}  # up to which size
+KINDS = {"scann": sys.maxsize, "ivf": 1_000_000}  # up to which size
 K, QUERIES = 100, 200
 STEEPEST, MOST = 1.15, 16.0  # exponent; GB for the largest of SIZES
 _GB = 1e9
@@ -93,18 +94,21 @@ def _rows(kind: str, size: int, built: Built) -> Iterator[Row]:
         goal = (f"under {MOST:g}", peak < MOST) if largest else ("", None)
         yield Row(f"{what}: peak of memory", peak, "GB", f"{held}, {size * _VECTORS / _GB:.2f} GB", *goal)
     if built.reason:
-        yield Row(f"{what}: not done", 0, "", built.reason, "built, searched and saved", False)
+        given = f"; it was given {told['room'] / _GB:.1f} GB of memory" if "room" in told else ""
+        yield Row(f"{what}: not done", 0, "", built.reason + given, "built, searched and saved", False)
 
 
 def build(kind: str, size: int, tell: Callable[[dict[str, Any]], None]) -> None:
     """Build, search and save, and tell of each."""
-    if reason := refusal(size, *_room()):
+    memory, disk = _room()
+    if reason := refusal(size, memory, disk):
         tell({"refused": reason})
         return
+    _no_more_than(memory)
+    tell({"room": memory})
     from serving.searchers import build_searcher
     from towers.backend import tf
 
-    _first_to_go()
     rng = np.random.default_rng(0)
     vectors, _ = clustered(rng, size)
     queries = near(rng, vectors[rng.integers(0, size, QUERIES)])
@@ -141,21 +145,23 @@ def refusal(size: int, memory: int, disk: int) -> str:
 
 
 def _room() -> tuple[int, int]:
-    """Bytes of memory and of disk that are free."""
+    """Bytes of memory and of disk that may be used: a tenth of the memory is left to others."""
     lines = Path("/proc/meminfo").read_text().splitlines()
-    free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    return free, shutil.disk_usage(tempfile.gettempdir()).free
+    sizes = {name: 1024 * int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
+    free = sizes["MemAvailable"] - sizes["MemTotal"] // 10
+    return max(free, 0), shutil.disk_usage(tempfile.gettempdir()).free
+
+
+def _no_more_than(memory: int) -> None:
+    """Let what would take more fail here, before the system ends processes that are not ours."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _peak() -> int:
     """The most memory that this process has held, bytes. Not `getrusage`, whose figure a parent leaves behind."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
-def _first_to_go() -> None:
-    """Where memory runs out, let this process be ended and no other."""
-    Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 if __name__ == "__main__":

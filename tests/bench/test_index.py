@@ -1,5 +1,8 @@
 """What `make bench-index` reckons, and that its peers are what it says they are."""
 
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -95,6 +98,19 @@ def test_a_climb_ends_where_more_effort_is_idle():
     assert max(trial.recall for trial in climb) == 0.3
     assert climb[-1].setting.effort < 100
     assert shortlist(climb)[0].effort >= 30  # none reaches a recall that is asked for: the best one is kept
+
+
+def test_a_setting_is_timed_by_the_clock_or_by_the_processor():
+    index, work = _exact_so_far()
+
+    def idle(queries, effort, depth):
+        time.sleep(0.2)
+        return index.search(queries, effort, depth)
+
+    setting = Setting(replace(index, search=idle), 90, 0)
+    assert work.measure(setting).speed == pytest.approx(4 / 0.2, rel=0.5)
+    assert replace(work, processor=True).measure(setting).speed > 100
+    assert work.measure(setting).busy < 0.5
 
 
 def test_places_that_hold_nothing_are_no_hits():
@@ -212,6 +228,14 @@ def test_what_does_not_fit_is_refused_with_what_it_takes():
         "10,000,000 items: found 5.0 GB of memory free, expected at least 5.1 GB"
     )
     assert "of disk free" in refusal(10_000_000, memory=10**11, disk=10**9)
+
+
+def test_a_build_that_takes_more_than_it_is_given_fails_alone():
+    held = "from tests.bench.index_build import _no_more_than; _no_more_than(10**9); "
+    small, large = (subprocess.run([sys.executable, "-c", f"{held}bytearray({n})"], capture_output=True, text=True)
+                    for n in (10**6, 2 * 10**9))  # fmt: skip
+    assert small.returncode == 0
+    assert "MemoryError" in large.stderr
 
 
 def test_a_part_that_fails_is_named():
