@@ -123,7 +123,7 @@ def ask(folder: Path) -> Iterator[Row]:
     yield Row("ScaNN in the graph / its binding", ratio, "times", what, f"under {OVERHEAD}", ratio < OVERHEAD)
     ratio = spent[ivf] / spent[scann]
     yield Row("core-ops IVF / ScaNN, both in the graph", ratio, "times", what, f"at most {BEHIND:g}", ratio <= BEHIND)
-    reference = f"{CALLS} calls of each, {ROUNDS} times by turns"
+    reference = f"{len(queries)} calls of each, {ROUNDS} times by turns"
     yield Row("in the graph: cores at work", busy, "", reference, f"at most {ONE_THREAD}", busy <= ONE_THREAD)
 
 

@@ -126,7 +126,7 @@ def brute_force_indexes(items: np.ndarray, k: int) -> Iterator[Index]:
 
 def flat_indexes(items: np.ndarray, k: int) -> Iterator[Index]:
     """FAISS IVF-flat: the items of the lists searched are scored exactly."""
-    for lists in _lists(len(items)):
+    for lists in dict.fromkeys(_lists(len(items))):
         index, spent = _built(lambda lists=lists: _inverted(faiss.IndexIVFFlat, items, lists), items)
         yield Index(FLAT, f"{lists:,} lists", spent, _probing(index, k), range(1, lists + 1), "lists searched")
 
@@ -135,7 +135,8 @@ def fast_scan_indexes(items: np.ndarray, k: int) -> Iterator[Index]:
     """FAISS IVF-PQ fast scan (André et al. 2015) with exact scores for the best: ScaNN's nearest kin."""
     dimension = items.shape[1]
     usual, other, most = _lists(len(items))
-    for lists, dims in [(other, _CODES[0]), (usual, _CODES[0]), (most, _CODES[0]), *((other, n) for n in _CODES[1:])]:
+    layouts = [(lists, _CODES[0]) for lists in (other, usual, most)] + [(other, dims) for dims in _CODES[1:]]
+    for lists, dims in dict.fromkeys(layouts):  # small catalogues have but one number of lists
         if dimension % dims:  # FAISS has codes of one length alone
             continue
         codes = dimension // dims, 4

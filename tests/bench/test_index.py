@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
+from serving.searchers import scann
 from serving.searchers.scann import Layout, Scann
 from tests.bench import index_peers as peers
 from tests.bench import vectors as drawn
@@ -189,6 +190,7 @@ def _indexes(name: str, items: np.ndarray) -> list[Index]:
         pytest.importorskip("faiss")
     made = {
         "scann": lambda: peers.scann_indexes(items, K),
+        "scann tree": lambda: peers.scann_indexes(items, K),
         "brute force": lambda: peers.brute_force_indexes(items, K),
         "faiss flat": lambda: peers.flat_indexes(items, K),
         "faiss fast scan": lambda: peers.fast_scan_indexes(items, K),
@@ -198,8 +200,10 @@ def _indexes(name: str, items: np.ndarray) -> list[Index]:
 
 
 @pytest.mark.parametrize("level", [True, False])
-@pytest.mark.parametrize("name", ["scann", "brute force", "faiss flat", "faiss fast scan", "faiss graph"])
-def test_every_peer_finds_the_largest_products_given_enough_effort(name, level):
+@pytest.mark.parametrize("name", ["scann", "scann tree", "brute force", "faiss flat", "faiss fast scan", "faiss graph"])
+def test_every_peer_finds_the_largest_products_given_enough_effort(name, level, monkeypatch):
+    if name == "scann tree":
+        monkeypatch.setattr(scann, "_TREE_FROM", 1_000)
     items, queries = _world(level=level)
     work = Work.of(queries, items, K)
     assert (work.truth == np.argsort(-(queries @ items.T), axis=1, kind="stable")[:, :K]).all()
