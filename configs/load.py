@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,15 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"config: {path} is not there; expected a TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"config: {path} cannot be read as TOML: {error}") from None
+    return parse(overridden(values, overrides), str(path))
+
+
+def overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Already parsed values with overrides applied, in a copy. Raises: ConfigError."""
+    values = deepcopy(values)
     for override in overrides:
         _apply(values, override)
-    return parse(values, str(path))
+    return values
 
 
 def parse(values: dict[str, Any], origin: str = "config") -> Config:

@@ -14,6 +14,7 @@ from configs.features import Feature
 from configs.stages import (
     Baselines,
     Evaluation,
+    Freshness,
     Gate,
     Index,
     Mixing,
@@ -54,6 +55,7 @@ class Config(Section):
     tune: Tune = Tune()
     ranker: Ranker = Ranker()
     rerank: Rerank = Rerank()
+    freshness: Freshness = Freshness()
     publish: Publish = Publish()
 
     @model_validator(mode="after")

@@ -369,6 +369,20 @@ class Rerank(Section):
     pool: Count = 50  # best-ranked candidates among which the list is chosen
 
 
+class Freshness(Section):
+    """How stale a published bundle may be before `twinspire staleness` fails.
+
+    max_age: of the oldest vector among the items that may be shown, since export or upsert computed it, by the wall
+    clock; a bare number is seconds. max_missing: share of the available items of today's table that the bundle does not
+    show, and share of those it shows that the table no longer holds. max_drift: 1 - cosine between the stored vectors
+    and those that the bundle's towers make of today's table, on average over the items that both know.
+    """
+
+    max_age: Duration = "30d"
+    max_missing: float = Field(default=0.01, ge=0, le=1)
+    max_drift: float = Field(default=0.01, ge=0, le=2)
+
+
 class Publish(Section):
     """Where versions of the bundle go."""
 

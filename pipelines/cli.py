@@ -283,6 +283,32 @@ def check_server(
 
 
 @app.command()
+def staleness(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a model's folder of versions.")],
+    items: Annotated[Path | None, typer.Argument(help="Today's whole item table.")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help="A limit: --set freshness.max_age=7d")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that was found, as JSON.")] = False,
+) -> None:
+    """Hold the age of a bundle's vectors, the items it lacks and their drift against limits; exit 3 if too stale."""
+    import json
+
+    from pipelines import freshness
+    from pipelines.staleness import staleness as measure
+
+    found = measure(bundle, items, override or [], progress=_progress())
+    checks = freshness.judge(found)
+    following = freshness.next_step(found, checks, items)
+    if as_json:
+        print(json.dumps(freshness.as_json(found, checks), indent=2, allow_nan=False))
+    else:
+        freshness.print_checks(checks, _console())
+        _lines(("bundle", found.version), *([("next", _command(*following))] if following else []))
+    if not freshness.fresh(checks):
+        print(freshness.failures(checks), file=sys.stderr)
+        raise typer.Exit(GATE_FAILED)
+
+
+@app.command()
 def tensorboard(
     target: RunOrConfig,
     runs: Runs = Path("runs"),

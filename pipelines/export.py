@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -34,6 +35,7 @@ from pipelines.stage import Inputs
 from pipelines.verdicts import CORE_RECALL, Verdict, as_json, level_verdict, load_verdicts, passed
 from serving.bundle import STATE, seal, seal_id
 from serving.compaction import index_facts
+from serving.computed import write_moments
 from serving.filters import filter_values
 from serving.popularity import PopularityRecommender
 from serving.recommender import Recommender

@@ -27,7 +27,8 @@ from pipelines.prepare import read_items
 from pipelines.publish import root_id
 from serving.bundle import MANIFEST, STATE, Bundle, answer_golden, newest, seal, verify, versions
 from serving.compaction import compacted
-from serving.delta import Items, Outcome, Variables, with_items
+from serving.computed import renew
+from serving.delta import Items, Outcome, Variables, rows_of, with_items
 from serving.filters import filter_values
 from serving.state import add_titles
 from serving.variables import read_variables, write_variables
@@ -53,8 +54,9 @@ def upsert(
     """Publish the next version of the bundle at `path`, a model's folder or its newest version.
 
     items: a table with the columns that the bundle's config names, a row for each item that is new or changed; remove:
-    ids that must not be recommended any more; now: items that are available later are not shown yet; compact: build the
-    index again, with what stood beside it, as is done anyhow where that would be more than `index.delta`.
+    ids that must not be recommended any more; now: when it is, unix seconds; items that are available later are not
+    shown yet; compact: build the index again, with what stood beside it, as is done anyhow where that would be more
+    than `index.delta`.
     Raises: UserError; nothing is published then.
     """
     started = time.perf_counter()
@@ -65,11 +67,12 @@ def upsert(
         raise UserError(f"upsert: {base} holds no towers that embed items; expected a bundle of a model, exported anew")
     bundle = Bundle(base, manifest)
     table = _read(bundle.config, items)
-    found = _embedded(bundle, table, int(time.time()) if now is None else now)
+    now = int(time.time()) if now is None else now
+    found = _embedded(bundle, table, now)
     embedded = time.perf_counter()
     try:
         variables, outcome = with_items(read_variables(base), found, list(remove), manifest["filters"])
-        compact = compact or outcome.delta > max(_FREE, round(bundle.config.index.delta * outcome.indexed))
+        compact = compact or outcome.delta > room(outcome.indexed, bundle.config.index.delta)
         if compact:
             variables = compacted(variables, manifest["searcher"], _layout(base, manifest))
             outcome = replace(outcome, delta=0, indexed=len(variables["retrieval/indexed"]))
@@ -79,6 +82,7 @@ def upsert(
     try:
         shutil.copytree(base, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("variables", MANIFEST))
         write_variables(partial, variables)
+        renew(partial, rows_of(variables, found.ids), len(variables["ids/ids"]) - 1, now)
         add_titles(partial / STATE, zip(table["item"].astype(str), table["title"].astype(str), strict=True))
         facts = _facts(manifest, variables, found, outcome)
         written = time.perf_counter()
@@ -145,6 +149,11 @@ def _next(partial: Path, base: Path) -> Path:
         raise UserError(f"upsert: {target} was published meanwhile; nothing was changed, run it again") from None
 
 
+def room(indexed: int, share: float) -> int:
+    """How many items may stand beside an index of so many, where index.delta = share."""
+    return max(_FREE, round(share * indexed))
+
+
 def _read(config: Config, items: Path | None) -> pd.DataFrame:
     """The item table as the prepare stage has it; no row where there is none. Raises: UserError."""
     if items is None:
@@ -173,9 +182,12 @@ def _embedded(bundle: Bundle, table: pd.DataFrame, now: int) -> Items:
         static=static,
         ranker=ranker,
         filters={name: table[FILTER + name].astype(str).tolist() for name in config.data.items.filters},
-        listed=_available(table, now) if config.data.events.time is not None else np.ones(len(table), bool),
+        listed=available(config, table, now),
     )
 
 
-def _available(table: pd.DataFrame, now: int) -> np.ndarray:
+def available(config: Config, table: pd.DataFrame, now: int) -> np.ndarray:
+    """Which rows of an item table may be shown at `now`, [n] bool; without a clock all."""
+    if config.data.events.time is None:
+        return np.ones(len(table), bool)
     return table["available_from"].to_numpy(np.float64, na_value=-np.inf) <= now

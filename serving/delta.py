@@ -106,6 +106,15 @@ def whole_vectors(variables: Variables, rows: np.ndarray) -> np.ndarray:
     return np.concatenate([variables[f"retrieval/{name}"][rows] for name in ("static", "trend", "mixed")], axis=1)
 
 
+def apart(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How two vectors of each item, [n, D] each, differ: whether by more than rounding, [n] bool, and 1 - cosine of
+    those that do, else 0, [n]."""
+    moved = np.abs(after - before).max(axis=1) > _SAME * np.maximum(np.abs(before).max(axis=1), 1e-12)
+    length = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    cosine = (before * after).sum(axis=1) / np.maximum(length, 1e-12)
+    return moved, np.where(moved, 1 - cosine, 0.0)
+
+
 def _known_by_id(ids: np.ndarray, new: Sequence[str]) -> dict[str, np.ndarray]:
     every = np.concatenate([ids, np.array([name.encode() for name in new], object)])
     found, rows = sorted_fingerprints(every.tolist())
@@ -131,11 +140,8 @@ def _moved(stored: np.ndarray, now: np.ndarray, rows: np.ndarray, new: np.ndarra
     moved = np.zeros(len(rows), bool)
     if new.all():
         return moved, 0.0
-    before, after = stored[rows[~new]], now[~new]
-    length = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    moved[~new] = np.abs(after - before).max(axis=1) > _SAME * np.maximum(np.abs(before).max(axis=1), 1e-12)
-    cosine = (before * after).sum(axis=1) / np.maximum(length, 1e-12)
-    return moved, float((1 - cosine)[moved[~new]].mean()) if moved.any() else 0.0
+    moved[~new], distance = apart(stored[rows[~new]], now[~new])
+    return moved, float(distance[moved[~new]].mean()) if moved.any() else 0.0
 
 
 def _as_nobody_took_them(variables: dict[str, np.ndarray], rows: np.ndarray) -> None:

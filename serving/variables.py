@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,12 @@ _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
-def read_variables(model: Path) -> dict[str, np.ndarray]:
-    """All variables by their path from the exported module, such as "retrieval/static", and the graph of objects."""
+def read_variables(model: Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """All variables by their path from the exported module, such as "retrieval/static", and the graph of objects; or
+    only those of the given names."""
     reader = tf.train.load_checkpoint(str(model / _PREFIX))
-    return {name.removesuffix(_VALUE): reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    names = reader.get_variable_to_shape_map() if only is None else [name + _VALUE for name in only]
+    return {name.removesuffix(_VALUE): reader.get_tensor(name) for name in names}
 
 
 def write_variables(model: Path, variables: Mapping[str, np.ndarray]) -> None:

@@ -167,7 +167,7 @@ def test_an_item_cannot_be_put_in_and_removed_at_once(model, tmp_path):
 def test_what_is_not_available_yet_waits(model, tmp_path, monkeypatch):
     done = upsert(model, table(tmp_path / "t.parquet", NEW))
     assert done.outcome.waiting == 0
-    monkeypatch.setattr("pipelines.upsert._available", lambda table, now: np.array([False, True, False]))
+    monkeypatch.setattr("pipelines.upsert.available", lambda config, table, now: np.array([False, True, False]))
     done = upsert(model, table(tmp_path / "t.parquet", NEW))
     assert (done.outcome.waiting, done.outcome.delta) == (2, 1)
     assert {*NEW} & {*answers(model)[1]} == {NEW[1]}

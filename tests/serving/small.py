@@ -16,6 +16,7 @@ from configs.load import parse
 from configs.schema import Config
 from serving.bundle import GOLDEN, STATE, golden_value, seal
 from serving.compaction import index_facts
+from serving.computed import write_moments
 from serving.filters import filter_values
 from serving.likes import Likes
 from serving.mixing import Mixing
@@ -298,6 +299,8 @@ def export(small: Small, folder: Path, **facts: Any) -> Path:
     (folder / "fingerprint.pb").unlink(missing_ok=True)
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
     write_state(folder / STATE, TITLES.items(), QUERIES.items(), small.catalogue.likes.names)
+    if isinstance(small.module, Recommender):
+        write_moments(folder, np.full(ITEMS, END))
     write_golden(small, folder)
     seal(folder, bundle_facts(small, folder, searcher=kind) | facts)
     return folder
