@@ -62,8 +62,11 @@ def next_step(found: Staleness, checks: Sequence[Check], items: Path | None) -> 
         return () if items else ("staleness", str(found.version), today)
     gone = found.missing.gone if found.missing else ()
     entering = sum(part.entering for part in (found.missing, found.drift) if part is not None)
-    if found.beside.items + entering > found.beside.room or len(gone) > _NAMED or not versions(model):
+    beyond = found.beside.items + entering > found.beside.room
+    if (beyond and not found.beside.compacts) or len(gone) > _NAMED or not versions(model):
         return ("run", "CONFIG")  # upsert would refuse so many, and so many to remove are none for a command line
+    if items is None and {check.key for check in checks if check.status != "ok"} == {"index.delta"}:
+        return ("upsert", str(model), "--compact")
     return ("upsert", str(model), today, *(f"--remove={item}" for item in gone))
 
 

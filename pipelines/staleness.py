@@ -16,7 +16,6 @@ import pandas as pd
 
 from configs.errors import ConfigError, UserError
 from configs.load import overridden, parse
-from configs.schema import Config
 from configs.stages import Freshness
 from pipelines.encoded import columns_of
 from pipelines.prepare import read_items
@@ -49,12 +48,16 @@ class Ages:
 
 @dataclass(frozen=True)
 class Beside:
-    """Items searched exactly beside an index of `indexed`, of all `shown` that may be shown; room: how many may be."""
+    """Items searched exactly beside an index of `indexed`, of all `shown` that may be shown.
+
+    room: how many may be; compacts: whether an upsert that needs more can build the index again.
+    """
 
     items: int
     indexed: int
     shown: int
     room: int
+    compacts: bool
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def staleness(
             here = available(bundle.config, table, now)
             missing = _missing(variables, rows, here)
             drift = _drift(bundle, variables, table, rows, here, progress)
-    return Staleness(version, now, limits, ages, _beside(variables, bundle.config), missing, drift)
+    return Staleness(version, now, limits, ages, _beside(variables, bundle), missing, drift)
 
 
 def _limits(bundle: Bundle, overrides: Sequence[str]) -> Freshness:
@@ -155,9 +158,10 @@ def _ages(moments: np.ndarray, now: int) -> Ages:
     return Ages(len(moments), len(moments) - len(known), int(known.max()), int(np.median(known)))
 
 
-def _beside(variables: Variables, config: Config) -> Beside:
+def _beside(variables: Variables, bundle: Bundle) -> Beside:
     indexed, shown = len(variables["retrieval/indexed"]), int(variables["retrieval/listed"].sum())
-    return Beside(len(variables["retrieval/delta"]), indexed, shown, room(indexed, config.index.delta))
+    most = room(indexed, bundle.config.index.delta)
+    return Beside(len(variables["retrieval/delta"]), indexed, shown, most, "index" in bundle.manifest)
 
 
 def _inside(variables: Variables) -> np.ndarray:

@@ -206,6 +206,15 @@ def test_what_is_liked_decides_what_is_recommended(demo: Demo):
 
 
 @pytest.mark.slow
+def test_what_was_just_exported_is_not_stale(demo: Demo):
+    called = twinspire("staleness", demo.bundle, "--json", cwd=demo.home, check=True)
+    ages = json.loads(called.out)["ages"]
+    assert ages["items"] > 0
+    assert ages["unknown"] == 0
+    assert 0 <= ages["oldest"] < 86_400
+
+
+@pytest.mark.slow
 def test_recommend_for_known_and_unknown_users_and_histories(demo: Demo):
     def ask(*arguments: str) -> str:
         return twinspire("recommend", demo.bundle, *arguments, cwd=demo.home, check=True).out

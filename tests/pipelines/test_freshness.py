@@ -19,7 +19,7 @@ FRESH = Staleness(
     now=0,
     limits=Freshness(),
     ages=Ages(200, 0, 30 * DAY, DAY),
-    beside=Beside(1000, 2000, 200, 1000),
+    beside=Beside(1000, 2000, 200, 1000, True),
     missing=Missing(200, 1, 1, ("a", "b"), 0),
     drift=Drift(198, 198, 0.01, 0.5, 0.1, 0),
 )
@@ -29,7 +29,7 @@ FRESH = Staleness(
 def published(tmp_path: Path) -> Staleness:
     """The same of a version that stands in a model's folder."""
     (tmp_path / "shop" / "3").mkdir(parents=True)
-    return replace(FRESH, version=tmp_path / "shop" / "3", beside=Beside(0, 2000, 200, 1000))
+    return replace(FRESH, version=tmp_path / "shop" / "3", beside=Beside(0, 2000, 200, 1000, False))
 
 
 def status(found: Staleness, name: str) -> str:
@@ -50,7 +50,7 @@ def test_what_is_exactly_at_every_limit_is_fresh():
         ({"missing": Missing(200, 3, 0, (), 0)}, "not shown"),
         ({"missing": Missing(200, 0, 3, (), 0)}, "not shown"),
         ({"missing": Missing(200, 0, 0, ("a", "b", "c"), 0)}, "not in the table"),
-        ({"beside": Beside(1001, 2000, 200, 1000)}, "beside the index"),
+        ({"beside": Beside(1001, 2000, 200, 1000, True)}, "beside the index"),
         ({"drift": Drift(198, 198, 0.0101, 0.0, 0.0, 0)}, "drift"),
     ],
 )
@@ -94,6 +94,11 @@ def test_there_is_one_next_step(published):
     full = replace(published, ages=old, missing=Missing(200, 600, 0, (), 600), drift=Drift(9, 9, 1.0, 1.0, 1.0, 400))
     assert step(full)[0] == "upsert"
     assert step(replace(full, drift=replace(full.drift, entering=401))) == ("run", "CONFIG")
+    assert step(replace(full, beside=replace(full.beside, items=1, compacts=True)))[0] == "upsert"
+    long = replace(alone, beside=Beside(1001, 2000, 200, 1000, True))
+    assert step(long, None) == ("upsert", model, "--compact")
+    assert step(replace(long, ages=old), None) == ("upsert", model, "ITEMS")
+    assert step(replace(long, beside=replace(long.beside, compacts=False)), None) == ("run", "CONFIG")
     many = tuple(map(str, range(21)))
     assert step(replace(published, missing=Missing(200, 0, 0, many, 0))) == ("run", "CONFIG")
     assert step(replace(published, missing=Missing(200, 0, 0, many[1:], 0)))[0] == "upsert"

@@ -68,7 +68,7 @@ def test_a_bundle_held_against_the_table_it_was_built_from_is_fresh(model, tmp_p
     found = staleness(model, written(items_of(SHOWN), tmp_path / "t.parquet"), now=END + 3 * DAY)
     assert found.version == model / "1"
     assert found.ages == Ages(INDEXED, 0, 3 * DAY, 3 * DAY)
-    assert found.beside == Beside(0, INDEXED, INDEXED, 1000)
+    assert found.beside == Beside(0, INDEXED, INDEXED, 1000, True)
     assert found.missing == Missing(INDEXED, 0, 0, (), 0)
     assert (found.drift.known, found.drift.compared, found.drift.moved, found.drift.entering) == (INDEXED,) * 2 + (0, 0)
     assert (found.drift.mean, found.drift.p95) == (0, 0)
@@ -111,7 +111,7 @@ def test_every_planted_difference_is_counted_and_drift_is_what_the_towers_say(bu
     again = staleness(model, tmp_path / "t.parquet", now=END + 51 * DAY)
     assert again.version == model / "2"
     assert again.ages == Ages(INDEXED, 0, DAY, DAY)
-    assert again.beside == Beside(12, INDEXED, INDEXED, 1000)
+    assert again.beside == Beside(12, INDEXED, INDEXED, 1000, True)
     assert again.missing == Missing(INDEXED, 0, 0, (), 0)
     assert again.drift.mean == again.drift.entering == 0
     assert fresh(judge(again))
