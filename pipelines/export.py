@@ -35,7 +35,7 @@ from pipelines.stage import Inputs
 from pipelines.verdicts import CORE_RECALL, Verdict, as_json, level_verdict, load_verdicts, passed
 from serving.bundle import STATE, seal, seal_id
 from serving.compaction import index_facts
-from serving.computed import write_moments
+from serving.computed import COMPUTED, write_moments
 from serving.filters import filter_values
 from serving.popularity import PopularityRecommender
 from serving.recommender import Recommender
@@ -73,6 +73,7 @@ def write_bundles(
     module = recommender_at(dataset, parts, dataset.cuts.end, fresh)
     folder = out / BUNDLE
     _write(dataset, module, folder)
+    write_moments(folder, np.full(dataset.n_items, int(time.time())))
     with c_session(folder, module.searcher.kind) as session:
         write_golden(dataset, folder, session)
     facts = _facts(dataset, module, folder) | _of_model(inputs, module, verdicts)
@@ -95,7 +96,8 @@ def _export_core(
     folder = out / CORE
     _save(module, folder)
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(out / BUNDLE / STATE, folder / STATE)
+    for same in (STATE, COMPUTED):
+        shutil.copyfile(out / BUNDLE / same, folder / same)
     found = answered(dataset, parts, index)
     with c_session(folder, index.searcher.kind) as session:
         write_golden(dataset, folder, session)
