@@ -9,9 +9,9 @@ from typing import Any
 
 from pipelines.check_server.findings import Finding, named
 from pipelines.check_server.saved_model import required
+from pipelines.publish import core_name
 from serving.bundle import MANIFEST, BundleError, newest, verify
 
-CORE = "-core"  # after a model's name: the same model, exported with core TensorFlow operations alone
 SCANN = "Scann>"  # what the names of ScaNN's operations begin with
 
 
@@ -63,7 +63,7 @@ def read_needs(path: Path) -> Needs:
 
 def core_folder(needs: Needs) -> Path:
     """Where a model's core-ops export of the same version lies."""
-    return needs.folder.parent.parent / f"{needs.folder.parent.name}{CORE}" / needs.folder.name
+    return needs.folder.parent.with_name(core_name(needs.folder.parent.name)) / needs.folder.name
 
 
 def read_core(needs: Needs) -> tuple[Needs | None, Finding | None]:
