@@ -161,9 +161,8 @@ def test_a_run_publishes_both_and_says_where(demo: Demo):
     assert _without_libraries(core) == "loaded"
     assert not any(op.startswith("Scann") for op in _ops(core))
     users = [f"u{number:06}" for number in (1, 2, 3, 5, 8)]
-    lists = [
-        [[one.item for one in load_bundle(folder).recommend(user)] for user in users] for folder in (demo.bundle, core)
-    ]
+    opened = [load_bundle(folder) for folder in (demo.bundle, core)]
+    lists = [[[one.item for one in bundle.recommend(user)] for user in users] for bundle in opened]
     assert np.mean([len({*one} & {*other}) / 10 for one, other in zip(*lists, strict=True)]) >= 0.9
     replayed = json.loads((demo.run / "export" / "replay-core.json").read_text())
     assert replayed["c_loader"] >= 0.995
