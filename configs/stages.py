@@ -305,7 +305,7 @@ class Index(Section):
     candidates: Count = 100
     builds: Count = 3  # layouts of the searcher that tuning may build
     core_ops: bool = True  # where ScaNN is what is searched by
-    # items beside the index, as a share of it, above which an upsert builds the index again: requests score them all
+    # items beside the index, or out of date in it, as a share of it, above which an upsert builds the index again
     delta: float = Field(default=0.05, ge=0, le=1)
 
 

@@ -480,7 +480,7 @@ def main() -> None:
         app()
     except SystemExit as done:
         if done.code == _INTERRUPTED:
-            print("stopped; the same command goes on where this one left off", file=sys.stderr)
+            print("stopped; run the same command again: it goes on from what is finished", file=sys.stderr)
         raise
     except (UserError, OSError) as error:
         _fail(str(error), 2)

@@ -45,6 +45,8 @@ def judge(found: Staleness) -> tuple[Check, ...]:
         checks += _missing(found.missing, beside.shown, limits.max_missing)
     said = f"{percent(_share(beside.items, beside.shown))} of {beside.shown:,} shown"
     checks.append(_check("beside the index", beside.items, beside.room, "items", "index.delta", said))
+    said = f"{percent(_share(beside.dead, beside.indexed))} of {beside.indexed:,} in the index"
+    checks.append(_check("out of date", beside.dead, beside.room, "items", "index.delta", said))
     if found.drift is not None:
         checks.append(_drift(found.drift, limits.max_drift))
     return tuple(checks)

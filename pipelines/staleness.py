@@ -14,19 +14,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from configs.errors import ConfigError, UserError
+from configs.errors import ConfigError
 from configs.load import overridden, parse
 from configs.stages import Freshness
-from pipelines.encoded import columns_of
+from pipelines.compaction import room
+from pipelines.embedding import available, embedded, refuse_without_towers
 from pipelines.prepare import read_items
 from pipelines.progress import Progress
-from pipelines.upsert import available, room
 from serving.bundle import MANIFEST, Bundle, newest, verify
 from serving.computed import UNKNOWN, read_moments
-from serving.delta import Variables, apart, rows_of
+from serving.delta import Variables, apart, dead_in, rows_of
 from serving.variables import read_variables
 
-_BLOCK = 1024  # items embedded at a time
 _MOST = 100_000  # items whose vectors are computed anew; of more, so many are drawn
 _SEED = 0
 _OF_INDEX = ("retrieval/listed", "retrieval/indexed", "retrieval/replaced", "retrieval/delta")
@@ -50,7 +49,8 @@ class Ages:
 class Beside:
     """Items searched exactly beside an index of `indexed`, of all `shown` that may be shown.
 
-    room: how many may be; compacts: whether an upsert that needs more can build the index again.
+    dead: how many of the index are out of date: not shown any more, or with another vector; room: how many of either
+    may be; compacts: whether an upsert that needs more can build the index again.
     """
 
     items: int
@@ -58,6 +58,7 @@ class Beside:
     shown: int
     room: int
     compacts: bool
+    dead: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,7 @@ def staleness(
     version, now = newest(path.resolve()), int(time.time()) if now is None else now
     progress = progress or Progress(quiet=True)
     manifest = verify(version)
-    if "ranker" not in manifest["signatures"].get("embed_item", {"outputs": ()})["outputs"]:
-        raise UserError(
-            f"staleness: {version} holds no towers that embed items; expected a bundle of a model, exported anew"
-        )
+    refuse_without_towers("staleness", manifest, str(version))
     bundle = Bundle(version, manifest)
     limits = _limits(bundle, overrides)
     with progress.stage("staleness"):
@@ -161,7 +159,9 @@ def _ages(moments: np.ndarray, now: int) -> Ages:
 def _beside(variables: Variables, bundle: Bundle) -> Beside:
     indexed, shown = len(variables["retrieval/indexed"]), int(variables["retrieval/listed"].sum())
     most = room(indexed, bundle.config.index.delta)
-    return Beside(len(variables["retrieval/delta"]), indexed, shown, most, "index" in bundle.manifest)
+    return Beside(
+        len(variables["retrieval/delta"]), indexed, shown, most, "index" in bundle.manifest, dead_in(variables)
+    )
 
 
 def _inside(variables: Variables) -> np.ndarray:
@@ -198,7 +198,9 @@ def _drift(
         chosen = np.sort(np.random.default_rng(_SEED).choice(known, _MOST, replace=False))
     if not len(chosen):
         return Drift(0, 0, 0.0, 0.0, 0.0, 0)
-    moved, distance = apart(variables["retrieval/static"][rows[chosen]], _vectors(bundle, table.iloc[chosen], progress))
+    progress.expect(len(chosen), "items embedded")
+    now = embedded("staleness", bundle, table.iloc[chosen], progress.advance)["vector"]
+    moved, distance = apart(variables["retrieval/static"][rows[chosen]], now)
     leaving = moved & _inside(variables)[rows[chosen]] & here[chosen]
     return Drift(
         known=len(known),
@@ -208,18 +210,3 @@ def _drift(
         moved=float(moved.mean()),
         entering=round(float(leaving.mean()) * len(known)),
     )
-
-
-def _vectors(bundle: Bundle, table: pd.DataFrame, progress: Progress) -> np.ndarray:
-    """What the bundle's towers make of the rows of an item table, [n, d + 1]. Raises: UserError."""
-    blocks = []
-    progress.expect(len(table), "items embedded")
-    for start in range(0, len(table), _BLOCK):
-        block = table[start : start + _BLOCK]
-        blocks.append(bundle.run("embed_item", columns_of(block, bundle.config.on("items")))["vector"])
-        progress.advance(len(block))
-    vectors = np.concatenate(blocks)
-    if (beyond := ~np.isfinite(vectors).all(axis=1)).any():
-        item = str(table["item"].iloc[int(beyond.argmax())])
-        raise UserError(f"staleness: item {item!r} has features beyond reason: its vector is not finite")
-    return vectors

@@ -12,6 +12,11 @@ import numpy as np
 
 from serving.delta import Variables, whole_vectors
 from serving.searchers import Searcher, build_searcher, layout_of
+from towers.backend import tf
+
+
+class CannotCompact(Exception):
+    """An index cannot be built again over what is left."""
 
 
 def index_facts(searcher: Searcher) -> dict[str, Any]:
@@ -22,16 +27,17 @@ def index_facts(searcher: Searcher) -> dict[str, Any]:
 def compacted(variables: Variables, kind: str, layout: dict[str, float]) -> dict[str, np.ndarray]:
     """The variables of a bundle with an empty delta; kind and layout (numbers by name) are those of its index.
 
-    Raises: ValueError where the items that are left are none, or too few for that layout.
+    Raises: CannotCompact where the items that are left are none, or too few for that layout.
     """
     rows = np.flatnonzero(variables["retrieval/listed"]).astype(np.int32)
     if not len(rows):
-        raise ValueError("no item is left that may be shown, expected at least one")
+        raise CannotCompact("no item is left that may be shown")
     vectors = whole_vectors(variables, rows)
     try:
         searcher = build_searcher(kind, vectors, layout_of(kind, layout))
-    except RuntimeError as error:  # ScaNN's word for codes or leaves that so few items cannot fill
-        raise ValueError(f"{kind} cannot be built over {len(rows):,} items in the layout {layout}: {error}") from None
+    except tf.errors.InvalidArgumentError as error:  # codes or leaves that so few items cannot fill
+        said = str(error.message).strip().splitlines()[0]
+        raise CannotCompact(f"{kind} cannot be built over {len(rows):,} items with {layout} ({said})") from None
     changed = dict(variables)
     for name, part in searcher.parts.items():
         changed[f"retrieval/searcher/{name}"] = part.numpy()

@@ -41,7 +41,9 @@ def renew(bundle: Path, rows: np.ndarray, items: int, now: int) -> None:
     """
     moments, stored = np.full(items, UNKNOWN, np.int64), _stored(bundle)
     if stored is not None:
-        moments[: len(stored)] = stored[:items]
+        if len(stored) > items:
+            raise BundleError(f"bundle: {bundle / COMPUTED} holds {len(stored)} moments, expected at most {items}")
+        moments[: len(stored)] = stored
     moments[rows] = now
     write_moments(bundle, moments)
 

@@ -38,8 +38,9 @@ class Outcome:
     """What an upsert did.
 
     Numbers of items added, changed (their vector is another) and removed; how many the delta then holds, and the index;
-    waiting, how many of those put in are not available yet; and drift, how far the vectors of those that were changed
-    had moved (1 - cosine, mean).
+    dead, how many of the index are out of date: not shown any more, or with another vector; waiting, how many of those
+    put in are not available yet; and drift, how far the vectors of those that were changed had moved (1 - cosine,
+    mean).
     """
 
     added: int
@@ -47,6 +48,7 @@ class Outcome:
     removed: int
     delta: int
     indexed: int
+    dead: int
     waiting: int
     drift: float
 
@@ -87,7 +89,13 @@ def with_items(
     shown = variables["retrieval/listed"][np.unique(gone)]
     counts = int(new.sum()), int(moved.sum()), int(shown.sum())
     waiting = len(items.ids) - int(items.listed.sum())
-    return changed, Outcome(*counts, delta, len(changed["retrieval/indexed"]), waiting, drift)
+    return changed, Outcome(*counts, delta, len(changed["retrieval/indexed"]), dead_in(changed), waiting, drift)
+
+
+def dead_in(variables: Variables) -> int:
+    """How many items of the index are not shown any more, or have another vector by now."""
+    current = variables["retrieval/listed"] & ~variables["retrieval/replaced"]
+    return int((~current[variables["retrieval/indexed"]]).sum())
 
 
 def rows_of(variables: Variables, ids: Sequence[str]) -> np.ndarray:

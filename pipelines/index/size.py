@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ _KEPT = {"exact": 1.0, "ivf": 1.1, "scann": 1.3}
 _LEARNED_ON = 250_000  # items at most, of which ScaNN holds three copies meanwhile
 _SECONDS = {"exact": 0.0, "ivf": 40.0, "scann": 15.0}  # for a million items of 64 numbers, on two cores
 _MEMINFO = Path("/proc/meminfo")
+_CGROUPS = Path("/proc/self/cgroup")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -35,14 +38,17 @@ class Estimate:
         return f"about {_gigabytes(self.nbytes)} beside the vectors, and {self.seconds:,.0f} s for each layout"
 
 
-def estimate(kind: str, items: int, width: int, builds: int) -> Estimate:
-    """For `items` vectors of `width` float32; kind as `build_searcher` has it, builds: layouts tried at most."""
+def estimate(kind: str, items: int, width: int, builds: int, then: str | None = None) -> Estimate:
+    """For `items` vectors of `width` float32; kind as `build_searcher` has it, builds: layouts tried at most; then: a
+    second searcher that is built while the first one is held."""
     kind = kind_of(kind, items)
     vectors = 4 * items * width
     held = _KEPT[kind] if builds > 1 else 0.0
     seconds = _SECONDS[kind] * items * width / (1e6 * 64)
     sample = 3 * 4 * min(items, _LEARNED_ON) * width if kind == "scann" else 0
-    return Estimate(kind, items, width, round((_BESIDE[kind] + held) * vectors) + sample, seconds)
+    second = round((_KEPT[kind] + _BESIDE[then]) * vectors) if then else 0
+    first = round((_BESIDE[kind] + held) * vectors) + sample
+    return Estimate(kind, items, width, max(first, second), seconds)
 
 
 def refuse_what_does_not_fit(wanted: Estimate, free: int) -> None:
@@ -50,20 +56,41 @@ def refuse_what_does_not_fit(wanted: Estimate, free: int) -> None:
     if wanted.nbytes > free:
         raise UserError(
             f"index: {wanted.kind} over {wanted.items:,} items of {wanted.width} numbers needs {wanted.words}; "
-            f"{_gigabytes(free)} are free: set index.builds = 1 or a smaller towers.embedding_dim, or take a larger "
-            "machine"
+            f"{_gigabytes(free)} are free: set index.core_ops = false, index.builds = 1 or a smaller "
+            "towers.embedding_dim, or take a larger machine"
         )
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take: what the machine has left, or the group of processes that it is in."""
+    """Bytes that this process may still take: what the machine has left, or the control group that it is in."""
     fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
     left = 1024 * int(fields["MemAvailable"].split()[0])
-    try:
-        most, used = ((_CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-    except OSError:
-        return left  # no control groups, or those of version 1
-    return left if most == "max" else min(left, max(0, int(most) - int(used)))
+    for folder, most, used in _groups():
+        if (folder / most).is_file():
+            left = min(left, _left(folder, most, used))
+    return left
+
+
+def _groups() -> Iterator[tuple[Path, str, str]]:
+    """Folders of this process's control group and those above it, and their files of the most and of what is used."""
+    for line in _CGROUPS.read_text().splitlines() if _CGROUPS.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+        root = _CGROUP / controllers
+        inside = root / path.lstrip("/")
+        yield from ((folder, *names) for folder in (inside, *inside.parents) if folder.is_relative_to(root))
+
+
+def _left(folder: Path, most: str, used: str) -> int:
+    """What a group leaves; what it keeps of files that nobody reads now counts as free."""
+    limit = (folder / most).read_text().strip()
+    if limit == "max":
+        return sys.maxsize
+    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    idle = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+    return max(0, int(limit) - int((folder / used).read_text()) + idle)
 
 
 def _gigabytes(nbytes: int) -> str:

@@ -21,6 +21,7 @@ from pipelines.projector import write_projector
 from pipelines.stage import Inputs
 from pipelines.tables import Requests
 from pipelines.train import REFITTED, load_towers
+from serving.searchers import kind_of
 
 _WORTH_SAYING = 10**9  # bytes
 _QUERIES = 2000  # query vectors, half of them to choose by and half to judge
@@ -33,8 +34,8 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     cut, asked = dataset.cuts.test, config.index
     vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
     rows = np.flatnonzero(dataset.eligible(cut)).astype(np.int32)
-    width = vectors.static.shape[1] + vectors.trend.shape[1]
-    wanted = estimate(asked.searcher, len(rows), width, asked.builds)
+    second = core_kind(asked, kind_of(asked.searcher, len(rows)), len(rows))
+    wanted = estimate(asked.searcher, len(rows), vectors.items.shape[1], asked.builds, second)
     refuse_what_does_not_fit(wanted, free_memory())
     if wanted.nbytes > _WORTH_SAYING:
         progress.say(f"{wanted.kind} over {len(rows):,} items will take {wanted.words}")
@@ -49,7 +50,7 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     progress.say(f"{searcher.kind} over {len(rows):,} items: {tuning_words(tuning)}")
     save_index(ItemIndex(searcher, rows, vectors.static, vectors.trend), out)
     save_index_tuning(tuning, out)
-    if second := core_kind(asked, searcher.kind, len(rows)):
+    if second:
         progress.expect(1, "layouts of core operations")
         core, tuned = tune(second, items, queries, asked.candidates, asked.target_recall, 1, progress.advance)
         progress.say(f"{core.kind}, of core operations alone: {tuning_words(tuned)}")

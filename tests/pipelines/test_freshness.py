@@ -19,7 +19,7 @@ FRESH = Staleness(
     now=0,
     limits=Freshness(),
     ages=Ages(200, 0, 30 * DAY, DAY),
-    beside=Beside(1000, 2000, 200, 1000, True),
+    beside=Beside(1000, 2000, 200, 1000, True, 1000),
     missing=Missing(200, 1, 1, ("a", "b"), 0),
     drift=Drift(198, 198, 0.01, 0.5, 0.1, 0),
 )
@@ -37,8 +37,8 @@ def status(found: Staleness, name: str) -> str:
 
 
 def test_what_is_exactly_at_every_limit_is_fresh():
-    assert [check.status for check in judge(FRESH)] == ["ok"] * 5
-    assert [check.value for check in judge(FRESH)] == [30 * DAY, 0.01, 0.01, 1000, 0.01]
+    assert [check.status for check in judge(FRESH)] == ["ok"] * 6
+    assert [check.value for check in judge(FRESH)] == [30 * DAY, 0.01, 0.01, 1000, 1000, 0.01]
     assert fresh(judge(FRESH))
     assert failures(judge(FRESH)) == ""
 
@@ -50,21 +50,22 @@ def test_what_is_exactly_at_every_limit_is_fresh():
         ({"missing": Missing(200, 3, 0, (), 0)}, "not shown"),
         ({"missing": Missing(200, 0, 3, (), 0)}, "not shown"),
         ({"missing": Missing(200, 0, 0, ("a", "b", "c"), 0)}, "not in the table"),
-        ({"beside": Beside(1001, 2000, 200, 1000, True)}, "beside the index"),
+        ({"beside": Beside(1001, 2000, 200, 1000, True, 1000)}, "beside the index"),
+        ({"beside": Beside(1000, 2000, 200, 1000, True, 1001)}, "out of date"),
         ({"drift": Drift(198, 198, 0.0101, 0.0, 0.0, 0)}, "drift"),
     ],
 )
 def test_one_step_beyond_a_limit_fails_that_check_alone(changed, name):
     checks = judge(replace(FRESH, **changed))
     assert {check.name for check in checks if check.status == "too stale"} == {name}
-    assert [check.status for check in checks].count("ok") == 4
+    assert [check.status for check in checks].count("ok") == 5
     assert not fresh(checks)
     assert failures(checks).startswith(f"{name}: ")
 
 
 def test_limits_come_from_the_config():
     loose = replace(FRESH, limits=Freshness(max_age="4w", max_missing=0.0, max_drift=2.0))
-    assert [check.status for check in judge(loose)] == ["too stale", "too stale", "too stale", "ok", "ok"]
+    assert [check.status for check in judge(loose)] == ["too stale"] * 3 + ["ok"] * 3
     assert judge(loose)[0].limit == 28 * DAY
 
 
@@ -122,5 +123,6 @@ def test_json_holds_all_of_it():
     assert (said["fresh"], said["version"], said["ages"]["oldest"]) == (True, "bundles/shop/3", 30 * DAY)
     assert said["limits"] == {"max_age": "30d", "max_missing": 0.01, "max_drift": 0.01}
     assert [check["key"] for check in said["checks"]] == [
-        "freshness.max_age", "freshness.max_missing", "freshness.max_missing", "index.delta", "freshness.max_drift"
+        "freshness.max_age", "freshness.max_missing", "freshness.max_missing", "index.delta", "index.delta",
+        "freshness.max_drift",
     ]  # fmt: skip

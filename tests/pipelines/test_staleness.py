@@ -103,6 +103,7 @@ def test_every_planted_difference_is_counted_and_drift_is_what_the_towers_say(bu
         "not shown": "too stale",
         "not in the table": "too stale",
         "beside the index": "ok",
+        "out of date": "ok",
         "drift": "too stale" if distances.mean() > 0.01 else "ok",
     }
 
@@ -111,7 +112,7 @@ def test_every_planted_difference_is_counted_and_drift_is_what_the_towers_say(bu
     again = staleness(model, tmp_path / "t.parquet", now=END + 51 * DAY)
     assert again.version == model / "2"
     assert again.ages == Ages(INDEXED, 0, DAY, DAY)
-    assert again.beside == Beside(12, INDEXED, INDEXED, 1000, True)
+    assert again.beside == Beside(12, INDEXED, INDEXED, 1000, True, len(removed) + found.drift.entering)
     assert again.missing == Missing(INDEXED, 0, 0, (), 0)
     assert again.drift.mean == again.drift.entering == 0
     assert fresh(judge(again))
@@ -133,7 +134,9 @@ def test_upsert_renews_what_is_put_in_and_nothing_else(model, tmp_path):
     found = staleness(model, now=END + 30 * DAY)  # without a table
     assert found.ages == Ages(INDEXED + 1, 0, 30 * DAY, 30 * DAY)
     assert (found.beside.items, found.missing, found.drift) == (3, None, None)
-    assert statuses(model, now=END + 30 * DAY) == {"age of the oldest": "ok", "beside the index": "ok"}
+    assert statuses(model, now=END + 30 * DAY) == {
+        "age of the oldest": "ok", "beside the index": "ok", "out of date": "ok"
+    }  # fmt: skip
     assert statuses(model, now=END + 30 * DAY + 1)["age of the oldest"] == "too stale"
 
 
@@ -181,7 +184,7 @@ def test_what_is_not_available_yet_is_not_missing(model, tmp_path):
 
 def test_of_very_many_items_some_are_drawn_always_the_same(model, tmp_path, monkeypatch):
     monkeypatch.setattr("pipelines.staleness._MOST", 50)
-    monkeypatch.setattr("pipelines.staleness._BLOCK", 7)
+    monkeypatch.setattr("pipelines.embedding._BLOCK", 7)
     table = items_of(SHOWN).assign(price=1e4)
     found = staleness(model, written(table, tmp_path / "t.parquet"), now=END)
     assert (found.drift.known, found.drift.compared, found.drift.moved) == (INDEXED, 50, 1)
@@ -237,4 +240,4 @@ def test_the_command_exits_as_a_gate_and_says_what_to_do(model, tmp_path):
     assert quiet.exit_code == 0
     found = json.loads(quiet.stdout)
     assert (found["fresh"], found["missing"]["unknown"], found["missing"]["gone"]) == (True, 1, [SHOWN[0]])
-    assert [check["status"] for check in found["checks"]] == ["ok"] * 5
+    assert [check["status"] for check in found["checks"]] == ["ok"] * 6

@@ -221,7 +221,7 @@ MANY = [f"new{n}" for n in range(9)]
 
 
 def test_what_passes_the_size_of_a_delta_is_taken_into_the_index(each, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.upsert._FREE", 2)
+    monkeypatch.setattr("pipelines.compaction._FREE", 2)
     model = small.copy(each, tmp_path / "small" / "1").parent
     few = upsert(model, table(tmp_path / "t.parquet", [*NEW, "i20"]), ["i22"])  # 4 beside it; 7 are allowed
     assert (few.outcome.delta, few.recall) == (4, None)
@@ -256,23 +256,60 @@ def test_an_index_that_misses_its_floor_when_built_again_is_not_published(model,
         return found
 
     monkeypatch.setattr("serving.compaction.build_searcher", reversed_rows)
-    with pytest.raises(
-        UserError, match=r"built again retrieves 0\.\d+ of the 30 best .* 2 stored queries\), expected 0.95"
-    ):
+    said = (
+        r"^upsert: the index built again retrieves 0\.\d+ .* of the 30 best for 2 stored queries, expected surely 0.95"
+    )
+    with pytest.raises(UserError, match=said):
         upsert(model, None, compact=True)
     assert versions(model) == [1]
     assert [path.name for path in model.iterdir()] == ["1"]
 
 
+@pytest.mark.parametrize("shares", [[1.0, 0.2], []])
+def test_an_index_of_which_too_little_can_be_told_is_not_published(model, monkeypatch, shares):
+    monkeypatch.setattr("pipelines.index.served._shares", lambda *arguments: iter(shares))
+    with pytest.raises(UserError, match=rf"{len(shares)} stored queries, expected surely 0.95; nothing was published"):
+        upsert(model, None, compact=True)
+    assert versions(model) == [1]
+
+
 def test_nothing_is_left_to_build_an_index_over(model):
-    with pytest.raises(UserError, match="no item is left that may be shown"):
+    said = r"^upsert: the index must be built again, and no item is left that may be shown"
+    with pytest.raises(UserError, match=said):
         upsert(model, None, list(IDS), compact=True)
+    done = upsert(model, None, list(IDS))  # out of date altogether, but an index all the same
+    assert (done.outcome.dead, done.recall) == (done.outcome.indexed, None)
+
+
+def test_an_index_that_is_mostly_out_of_date_is_built_again(model, monkeypatch):
+    monkeypatch.setattr("pipelines.compaction._FREE", 2)
+    shown = [item for row, item in enumerate(IDS) if row not in UNINDEXED]
+    few = upsert(model, None, shown[:7])
+    assert (few.outcome.dead, few.recall) == (7, None)
+    done = upsert(model, None, shown[7:8])
+    assert (done.outcome.dead, done.outcome.indexed) == (0, len(shown) - 8)
+    assert load_bundle(model).manifest["tuned"] == {
+        "k": 30, "recall": 1.0, "low": 1.0, "queries": 2, "microseconds": None,
+    }  # fmt: skip
+
+
+def test_a_tree_with_more_leaves_than_items_is_kept_as_it_is_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("serving.searchers.scann._TREE_FROM", 100)
+    monkeypatch.setattr("pipelines.compaction._FREE", 2)
+    model = small.export(small.build("scann"), tmp_path / "small" / "1").parent
+    gone = [item for row, item in enumerate(IDS) if row not in UNINDEXED][: 128 + 1]  # 6 are left, for 12 leaves
+    said = r"^upsert: the index must be built again, and scann cannot be built over 6 items with .*'leaves': 12"
+    refused(model, said, None, gone, compact=True)
+    done = upsert(model, None, gone)
+    assert (done.outcome.dead, done.recall) == (len(gone), None)
+    assert {*answers(model)[1]} == {*answers(rebuilt(model, tmp_path))[1]}
 
 
 def test_an_older_export_whose_graph_takes_one_size_says_so(exact, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.upsert._FREE", 2)
+    monkeypatch.setattr("pipelines.compaction._FREE", 2)
     model = small.copy(exact, tmp_path / "small" / "1").parent
     facts = {key: value for key, value in load_bundle(model).manifest.items() if key not in ("files", "id", "index")}
     (model / "1" / "manifest.json").unlink()
     small.seal(model / "1", facts)
-    refused(model, r"takes no index of another size, as older exports do not", table(tmp_path / "t.parquet", MANY))
+    said = r"^upsert: 9 items beside an index of 135, at most 7: the index must be built again, and the bundle's graph"
+    refused(model, said, table(tmp_path / "t.parquet", MANY))
