@@ -80,10 +80,23 @@ def core_name(name: str) -> str:
 
 
 def core_version(version: Path) -> Path | None:
-    """The newest version of the second export of a published model; None where it has none."""
-    name = json.loads((version / MANIFEST).read_text()).get("core_export")
-    found = versions(version.parent.with_name(name)) if name else []
-    return version.parent.with_name(name) / str(found[-1]) if found else None
+    """The newest version of the second export of a published model, whatever items were put into either since; None
+    where there is none. Its number may be another, and a version of another export in its folder is passed over."""
+    first = read_manifest(version)
+    if not (name := first.get("core_export")):
+        return None
+    folder, of = version.parent.with_name(name), {"name": first["name"], "id": root_id(first)}
+    own = (folder / str(number) for number in reversed(versions(folder)))
+    return next((one for one in own if read_manifest(one).get("core_of") == of), None)
+
+
+def read_manifest(version: Path) -> dict[str, Any]:
+    """What a version's manifest says, held against nothing; empty where there is none to read."""
+    try:
+        said = json.loads((version / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def failures(verdicts: Sequence[Mapping[str, Any]]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.check_server.binary import check_binary
+from pipelines.check_server.core import read_core
 from pipelines.check_server.findings import Outcome, Preflight, PreflightError, named
-from pipelines.check_server.needs import Needs, described, read_core, read_needs
+from pipelines.check_server.needs import Needs, described, read_needs
 from pipelines.check_server.rest import check_url
 from pipelines.check_server.runtime import check_runtime
 
@@ -38,7 +39,7 @@ def _outcome(needs: Needs, core: Needs | None, target: str | None) -> Outcome:
 
 def _following(needs: Needs, core: Needs | None, found: Outcome) -> str:
     """What to do next."""
-    second = f"serve the core-ops export {core.folder}" if core else _MAKE_CORE
+    second = f"serve the core-ops export {core.folder}" if core else _without_core(needs)
     if found.loads:
         return f"serve {needs.folder}" + (f"; for a server without ScaNN, {second}" if needs.scann else "")
     if found.retry:
@@ -48,3 +49,9 @@ def _following(needs: Needs, core: Needs | None, found: Outcome) -> str:
         wrote = core.tensorflow if core else needs.tensorflow
         return f"use a server that has {named(older)} too: TensorFlow {wrote} or later"
     return second if needs.scann else f"publish {needs.name} again"
+
+
+def _without_core(needs: Needs) -> str:
+    """How to come by a core-ops export: the switch does not help who has set it."""
+    name = needs.manifest.get("core_export")
+    return f"publish {needs.name} again, with its second export {name}" if name else _MAKE_CORE

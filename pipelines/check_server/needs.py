@@ -1,4 +1,4 @@
-"""What an export needs of a server, and the core-ops export that stands beside it."""
+"""What an export needs of a server."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.check_server.findings import Finding, named
+from pipelines.check_server.findings import Finding
 from pipelines.check_server.saved_model import required
-from pipelines.publish import core_name
-from serving.bundle import MANIFEST, BundleError, newest, verify
+from serving.bundle import newest, verify
 
 SCANN = "Scann>"  # what the names of ScaNN's operations begin with
 
@@ -59,27 +58,6 @@ def read_needs(path: Path) -> Needs:
         operations=operations,
         tensorflow=tensorflow,
     )
-
-
-def core_folder(needs: Needs) -> Path:
-    """Where a model's core-ops export of the same version lies."""
-    return needs.folder.parent.with_name(core_name(needs.folder.parent.name)) / needs.folder.name
-
-
-def read_core(needs: Needs) -> tuple[Needs | None, Finding | None]:
-    """The core-ops export that stands beside an export with ScaNN's operations, and how it stands; else None."""
-    if not needs.scann:
-        return None, None
-    folder = core_folder(needs)
-    if not (folder / MANIFEST).is_file():
-        return None, Finding("core export", "missing", f"there is none at {folder}")
-    try:
-        core = read_needs(folder)
-    except BundleError as error:
-        return None, Finding("core export", "missing", str(error))
-    if core.scann:
-        return None, Finding("core export", "missing", f"{folder} holds {named(core.scann)} too")
-    return core, Finding("core export", "ok", f"{folder}, searcher {core.searcher}")
 
 
 def described(needs: Needs) -> Finding:

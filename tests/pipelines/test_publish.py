@@ -299,6 +299,34 @@ def test_both_exports_are_published_under_one_number(pair, exported, tmp_path):
 
 
 @pytest.mark.usefixtures("unasked")
+def test_the_second_export_of_a_version_is_told_by_whose_it_is_not_by_its_number(pair, exported, tmp_path):
+    root, newer = tmp_path / "root", paired(another(exported, tmp_path / "other"), tmp_path / "newer")
+    first = publish(pair[0], root, pair[1])
+    latest = upserted(first)
+    assert (latest.name, core_version(latest)) == ("2", root / "small-core" / "1")
+    assert core_version(upserted(latest)) == root / "small-core" / "1"
+    for number in ("2", "3"):
+        assert upserted(core_version(first)).name == number
+        assert core_version(first) == core_version(latest) == root / "small-core" / number
+    assert publish(newer[0], root, newer[1]).name == "4"
+    assert core_version(root / "small" / "4") == root / "small-core" / "4"
+    assert core_version(latest) == root / "small-core" / "3"
+
+
+@pytest.mark.parametrize("of", [None, {"name": "other"}, {"id": "0" * 64}, "small"])
+def test_a_strangers_version_is_no_second_export(pair, tmp_path, of):
+    first = small.copy(pair[0], tmp_path / "small" / "1")
+    own = verify(pair[1])["core_of"]
+    resealed(pair[1], tmp_path / "small-core" / "1", core_of=own | of if isinstance(of, dict) else of)
+    (tmp_path / "small-core" / "2").mkdir()
+    for content in ("", "[1]"):
+        (tmp_path / "small-core" / "2" / MANIFEST).write_text(content)
+        assert core_version(first) is None
+    small.copy(pair[1], tmp_path / "small-core" / "0")
+    assert core_version(first) == tmp_path / "small-core" / "0"
+
+
+@pytest.mark.usefixtures("unasked")
 def test_both_again_stay_where_they_are_and_older_ones_become_the_newest(pair, exported, tmp_path):
     newer = paired(another(exported, tmp_path / "other"), tmp_path / "newer")
     root = tmp_path / "root"

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from pipelines.check_server import check_server
+from pipelines.check_server.core import read_core
+from pipelines.check_server.findings import Finding
 from pipelines.check_server.needs import read_needs
 from pipelines.check_server.saved_model import required
-from serving.bundle import BundleError
+from pipelines.publish import root_id
+from pipelines.upsert import upsert
+from serving.bundle import BundleError, newest, verify
 from serving.runtime import RuntimeFailure, Session, _library, scann_library, signature_table
 from tests.pipelines.check_server.exports import SEARCH
+from tests.pipelines.test_publish import resealed
 from tests.runs import twinspire
 from tests.serving import small
 from towers.backend import tf
@@ -24,20 +29,32 @@ PARTS = {SEARCH, "Scann>TensorsToScann"}
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """shop/3 with ScaNN's operations and plain/1, popularity, without; not to be changed."""
+    """shop/3 with ScaNN's operations, plain/1, popularity, without, and shop's second export; not to be changed."""
     root = tmp_path_factory.mktemp("bundles")
     model = small.build("scann")
-    small.export(model, root / "shop" / "3")
+    small.export(model, root / "shop" / "3", name="shop")
+    small.export(small.build("ivf"), root / "second", name="shop-core")
     small.export(replace(model, module=small.build_popularity()), root / "plain" / "1")
     return root
 
 
 @pytest.fixture
 def beside(root, tmp_path) -> Path:
-    """shop/3, and a bundle of core operations where its core-ops export would lie."""
-    shutil.copytree(root / "shop", tmp_path / "shop")
-    shutil.copytree(root / "plain" / "1", tmp_path / "shop-core" / "3")
+    """shop/3 and shop-core/3, two exports of one model."""
+    first = resealed(root / "shop" / "3", tmp_path / "shop" / "3", core_export="shop-core")
+    of = {"name": "shop", "id": verify(first)["id"]}
+    resealed(root / "second", tmp_path / "shop-core" / "3", core_of=of)
     return tmp_path
+
+
+def upserted(model: Path, added: int = 0, changed: int = 0, removed: int = 0) -> Path:
+    """The next version, by its manifest alone."""
+    version = newest(model)
+    manifest = verify(version)
+    done = {"added": added, "changed": changed, "removed": removed}
+    done |= {"onto": manifest["id"], "root": root_id(manifest)}
+    target = version.with_name(str(int(version.name) + 1))
+    return resealed(version, target, upsert=done, items=manifest["items"] + added)
 
 
 @pytest.fixture(scope="module")
@@ -176,4 +193,55 @@ def test_a_damaged_core_export_is_not_named(beside, tmp_path):
     server = server_of(tmp_path, read_needs(beside / "shop").operations - PARTS)
     found = check_server(beside / "shop", str(server))
     assert statuses(found)["core export"] == "missing"
-    assert found.following.startswith("run again with")
+    assert found.following == "publish shop again, with its second export shop-core"
+
+
+def core_of(root: Path, version: str = "") -> Finding:
+    """The line on the core-ops export beside a version of shop, the newest by default."""
+    return read_core(read_needs(root / "shop" / version))[1]
+
+
+def test_a_stranger_in_the_core_exports_folder_is_not_named(beside, root, tmp_path):
+    shutil.rmtree(beside / "shop-core" / "3")
+    small.copy(root / "plain" / "1", beside / "shop-core" / "3")
+    server = server_of(tmp_path, read_needs(beside / "shop").operations - PARTS)
+    found = check_server(beside / "shop", str(server))
+    assert found.findings[-1] == Finding("core export", "missing", f"there is none of it in {beside / 'shop-core'}")
+    assert found.following == "publish shop again, with its second export shop-core"
+    small.copy(root / "shop" / "3", beside / "shop" / "4")  # a model that has none beside what might be one
+    assert core_of(beside) == Finding("core export", "missing", "it was exported without one")
+
+
+def test_the_core_export_is_found_and_held_against_the_first_ones_upserts(beside):
+    core = beside / "shop-core"
+    assert upsert(beside / "shop", None, compact=True).version.name == "4"
+    said = f"it has not had the same upserts (0, the first export 1): run `twinspire upsert {core}` too"
+    assert core_of(beside) == Finding("core export", "cannot tell", f"{core / '3'}, searcher ivf; {said}")
+    assert upsert(core, None, compact=True).version.name == "4"
+    assert core_of(beside) == Finding("core export", "ok", f"{core / '4'}, searcher ivf")
+    assert upsert(core, None, remove=["i20"]).version.name == "5"
+    said = f"it has not had the same upserts (2, the first export 1): run `twinspire upsert {beside / 'shop'}` too"
+    assert core_of(beside) == Finding("core export", "cannot tell", f"{core / '5'}, searcher ivf; {said}")
+
+
+def test_equal_numbers_are_no_equal_upserts(beside):
+    for model, added in (("shop", 1), ("shop", 2), ("shop-core", 2)):
+        upserted(beside / model, added=added)
+    said = f"(1, the first export 2): run `twinspire upsert {beside / 'shop-core'}` too"
+    assert core_of(beside).detail.endswith(said)
+    upserted(beside / "shop-core", added=1)  # as many, and as many items, in another order
+    assert core_of(beside).status == "cannot tell"
+    assert core_of(beside).detail.endswith("2 too, but of other items")
+    assert core_of(beside, "4").detail.endswith(f"{beside / 'shop' / '4'} is not the newest version there")
+
+
+def test_upserts_onto_versions_that_are_not_kept(beside):
+    for model in ("shop", "shop-core"):
+        upserted(beside / model, added=1)
+        upserted(beside / model, removed=1)
+    assert core_of(beside).status == "ok"
+    shutil.rmtree(beside / "shop-core" / "4")
+    assert core_of(beside).status == "cannot tell"
+    assert core_of(beside).detail.endswith("cannot be told: not every version in between was kept")
+    upserted(beside / "shop-core", changed=1)
+    assert core_of(beside).detail.endswith("; it has not had the same upserts")
