@@ -70,14 +70,18 @@ def check_url(url: str, needs: Needs, timeout: float = _PATIENCE) -> Outcome:
 
 def addressed(url: str, needs: Needs) -> Model:
     """The model that a URL means: it may end at the server, or name the model and a version. Raises: PreflightError."""
-    parts = urlsplit(url)
-    found = _PATH.fullmatch(parts.path)
-    if not parts.netloc or not found or "/v1" in found["root"]:
-        expected = "http://HOST:PORT, or http://HOST:PORT/v1/models/NAME"
-        raise PreflightError(f"check-server: found {url!r}, expected {expected}")
-    name = unquote(found["name"]) if found["name"] else needs.name
-    version = int(found["version"]) if found["version"] else needs.version
-    return Model(f"{parts.scheme}://{parts.netloc}{found['root']}/v1/models/{quote(name, safe='')}", name, version)
+    try:
+        parts = urlsplit(url)
+        found = _PATH.fullmatch(parts.path)
+        if parts.netloc and found and "/v1" not in found["root"]:
+            name = unquote(found["name"]) if found["name"] else needs.name
+            version = int(found["version"]) if found["version"] else needs.version
+            address = f"{parts.scheme}://{parts.netloc}{found['root']}/v1/models/{quote(name, safe='')}"
+            return Model(address, name, version)
+    except ValueError:  # a bracket that is not closed, a name that is not UTF-8, a number of 5,000 digits
+        pass
+    expected = "http://HOST:PORT, or http://HOST:PORT/v1/models/NAME"
+    raise PreflightError(f"check-server: found {url!r}, expected {expected}")
 
 
 def _refused(url: str, needs: Needs, state: State, unseen: list[Finding]) -> Outcome:
@@ -135,7 +139,7 @@ def _get(url: str, timeout: float) -> Any:
         with urllib.request.urlopen(url, timeout=timeout) as response:
             text = response.read(_LARGEST)
     except urllib.error.HTTPError as error:
-        said = _error(error.read(_LARGEST))
+        said = _error(error)
         raise PreflightError(f"check-server: {url} answered {error.code}: {said or error.reason}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and timeouts are OSErrors
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
@@ -149,11 +153,11 @@ def _get(url: str, timeout: float) -> Any:
         raise PreflightError(f"check-server: {url} answered {_short(text)}, expected JSON") from None
 
 
-def _error(text: bytes) -> str:
-    """What an error's body says, as TF Serving writes it; empty where it is something else."""
+def _error(answer: urllib.error.HTTPError) -> str:
+    """What an error's body says, as TF Serving writes it; empty where it is something else, or does not come."""
     try:
-        return " ".join(str(json.loads(text)["error"]).split())
-    except (ValueError, LookupError, TypeError):
+        return " ".join(str(json.loads(answer.read(_LARGEST))["error"]).split())
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         return ""
 
 

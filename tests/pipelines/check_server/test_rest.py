@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -31,7 +32,7 @@ class Server:
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.asked: list[str] = []
-        self.delay = 0.0
+        self.delay = self.hesitation = 0.0  # seconds before the answer, and before its body
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,7 +43,9 @@ class Server:
                 status, body = outer.answers.get(self.path, unknown)
                 self.send_response(status)
                 self.end_headers()
-                self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+                time.sleep(outer.hesitation)
+                with suppress(ConnectionError):  # who asked has gone
+                    self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
 
             def log_message(self, *arguments: object) -> None:
                 pass
@@ -173,11 +176,23 @@ def test_what_the_url_names_goes_before_the_bundle(server):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://", "http:///v1", "http://host/v1/models/shop:predict", "http://h/v1/models/a/b"]
+    "url",
+    [
+        "http://",
+        "http:///v1",
+        "http://host/v1/models/shop:predict",
+        "http://h/v1/models/a/b",
+        "http://[bad",
+        "http://h/v1/models/\udcff",
+        f"http://h/v1/models/a/versions/{'9' * 5000}",
+    ],
 )
 def test_a_url_that_means_nothing(url):
-    with pytest.raises(PreflightError, match="expected http://HOST:PORT"):
-        addressed(url, needs())
+    with pytest.raises(
+        PreflightError, match=r"^check-server: found .*, expected http://HOST:PORT, or [^,]*$"
+    ) as raised:
+        check_url(url, needs())
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +222,12 @@ def test_a_slow_server_is_given_up(server):
     with pytest.raises(PreflightError, match=r"does not answer \(timed out\)"):
         check_url(server.url, needs(), timeout=0.1)
     assert time.monotonic() - started < 1.5
+
+
+def test_an_error_whose_body_does_not_come(server):
+    server.answers["/v1/models/shop"], server.hesitation = (500, {"error": "too late"}), 1.0
+    with pytest.raises(PreflightError, match=r"answered 500: Internal Server Error$"):
+        check_url(server.url, needs(), timeout=0.1)
 
 
 def test_nobody_there_and_no_port():
