@@ -62,10 +62,14 @@ def missing(path: Path, literals: Mapping[str, bytes]) -> frozenset[str]:
 
 
 def _require_elf(path: Path) -> None:
-    if not path.is_file():
-        raise PreflightError(f"check-server: {path} is not there; expected a server's URL, or a file")
-    with path.open("rb") as file:
-        found = file.read(len(_ELF))
+    try:
+        if not path.is_file():
+            kind = "not there" if not path.exists() else "a folder" if path.is_dir() else "not a regular file"
+            raise PreflightError(f"check-server: {path} is {kind}; expected a server's URL, or a file")
+        with path.open("rb") as file:
+            found = file.read(len(_ELF))
+    except OSError as error:
+        raise PreflightError(f"check-server: {path} cannot be read: {error.strerror}") from None
     if found != _ELF:
         raise PreflightError(
             f"check-server: {path} begins with {found!r}, expected a binary of Linux (ELF), such as "

@@ -69,6 +69,14 @@ def test_what_is_no_server(tmp_path, content, said):
     assert str(raised.value).startswith(f"check-server: {path} {said}")
 
 
+def test_what_is_there_and_no_file(tmp_path):
+    for path, kind in ((tmp_path, "a folder"), (Path("/dev/null"), "not a regular file")):
+        with pytest.raises(PreflightError, match=f"{path} is {kind}; expected a server's URL, or a file$"):
+            check_binary(path, needs(), None)
+    with pytest.raises(PreflightError, match=r"cannot be read: File name too long$"):
+        check_binary(tmp_path / ("x" * 300), needs(), None)
+
+
 def script(path: Path, text: str) -> Path:
     """A program that answers --version, as TF Serving's does."""
     path.write_text(f'#!/bin/sh\n[ "$1" = --version ] || exit 9\n{text}\n')
