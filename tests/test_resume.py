@@ -70,7 +70,7 @@ def test_stopped_at_random_moments_a_run_goes_on_and_ends_the_same(tmp_path: Pat
 
     code, errors = _stop_in_training(broken, signal.SIGINT, 2)
     assert code == 130, errors
-    assert "stopped; the same command goes on where this one left off" in errors
+    assert "stopped; run the same command again" in errors
     after = [random.randint(1, 9) for _ in range(2)]
     for checkpoints in after:
         code, _ = _stop_in_training(broken, signal.SIGKILL, checkpoints)

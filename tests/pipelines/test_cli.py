@@ -253,7 +253,7 @@ cli.main()
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 130
-    assert "stopped; the same command goes on" in ran.stderr
+    assert "stopped; run the same command again" in ran.stderr
 
 
 @pytest.mark.slow
