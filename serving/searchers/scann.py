@@ -139,7 +139,8 @@ class Scann(tf.Module):
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
         searcher = scann_ops.searcher_from_module(self.state)
-        found = tf.minimum(k, self.count)
+        found, asked = tf.minimum(k, self.count), tf.shape(queries)[0]
+        queries = tf.pad(queries, [[0, tf.cast(asked == 0, tf.int32)], [0, 0]])  # a tree fails on an empty batch
         exactly = tf.minimum(tf.maximum(self.effort.reorder * deeper(found, self.effort.k), found), self.count)
         rows, scores = searcher.search_batched(
             queries,
@@ -147,10 +148,8 @@ class Scann(tf.Module):
             pre_reorder_num_neighbors=exactly,
             leaves_to_search=self._leaves(found) if self.layout.leaves else None,
         )
-        # an empty batch comes back as [0, 0]; places without an item as row 0 with a score of NaN
-        shape = tf.stack([tf.shape(queries)[0], found])
-        rows, scores = tf.reshape(rows, shape), tf.reshape(scores, shape)
-        phantom = tf.math.is_nan(scores)
+        rows, scores = rows[:asked], scores[:asked]
+        phantom = tf.math.is_nan(scores)  # places without an item come back as row 0
         return pad(tf.where(phantom, -np.inf, scores), tf.where(phantom, NOTHING, rows), k)
 
     def _leaves(self, found: tf.Tensor) -> tf.Tensor:

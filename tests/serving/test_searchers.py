@@ -9,7 +9,17 @@ from serving.searchers import Exact, Ivf, Scann, build_searcher, load_searcher, 
 from serving.searchers.scann import Effort, Layout
 from towers.backend import tf
 
-SEARCHERS = [Exact, Scann, Ivf]
+
+class Tree(Scann):
+    """ScaNN behind a tree, as it is from 100,000 items on."""
+
+    @classmethod
+    def build(cls, vectors: np.ndarray, layout: Layout | None = None) -> Scann:
+        layout = layout or Layout.of(len(vectors))
+        return super().build(vectors, replace(layout, leaves=20) if layout.dims else layout)
+
+
+SEARCHERS = [Exact, Scann, Tree, Ivf]
 
 
 def _world(items: int, queries: int = 7, width: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +135,7 @@ def test_an_empty_batch_of_several_vectors():
     assert scores.shape == rows.shape == (0, 5)
 
 
-@pytest.mark.parametrize("kind", [Scann, Ivf])
+@pytest.mark.parametrize("kind", [Scann, Tree, Ivf])
 def test_along_a_ladder_recall_rises_to_exactness(kind):
     vectors, queries = _world(3000, queries=50, width=32)
     searcher, expected = kind.build(vectors), _brute_force(vectors, queries, 50)
