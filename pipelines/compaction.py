@@ -12,7 +12,7 @@ from configs.errors import UserError
 from configs.schema import Config
 from pipelines.evaluation.bootstrap import Interval
 from pipelines.index.served import served_recall
-from pipelines.index.size import estimate, free_memory, refuse_what_does_not_fit
+from pipelines.index.size import DoesNotFit, estimate, free_memory, refuse_what_does_not_fit
 from serving.bundle import Bundle
 from serving.compaction import CannotCompact, compacted
 from serving.delta import Outcome, Variables
@@ -39,12 +39,14 @@ def compact_if_due(
     if not needed and outcome.dead <= most:
         return variables, outcome, False
     items, width = int(variables["retrieval/listed"].sum()), variables["retrieval/delta_vectors"].shape[1]
-    refuse_what_does_not_fit(estimate(manifest["searcher"], items, width, builds=1), free_memory())
     try:
+        refuse_what_does_not_fit(estimate(manifest["searcher"], items, width, builds=1), free_memory())
         changed = compacted(variables, manifest["searcher"], _layout(manifest))
-    except CannotCompact as error:
+    except (CannotCompact, DoesNotFit) as error:
         if not needed:
             return variables, outcome, False
+        if isinstance(error, DoesNotFit):
+            raise
         why = "" if asked else f"{outcome.delta:,} items beside an index of {outcome.indexed:,}, at most {most:,}: "
         raise UserError(f"upsert: {why}the index must be built again, and {error}: run the pipeline again") from None
     return changed, replace(outcome, delta=0, dead=0, indexed=len(changed["retrieval/indexed"])), True

@@ -21,6 +21,10 @@ _CGROUPS = Path("/proc/self/cgroup")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
+class DoesNotFit(UserError):
+    """An index needs more memory than there is."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What building and tuning an index of a kind over so many items takes: bytes beside the vectors, and seconds for
@@ -52,9 +56,9 @@ def estimate(kind: str, items: int, width: int, builds: int, then: str | None = 
 
 
 def refuse_what_does_not_fit(wanted: Estimate, free: int) -> None:
-    """`free`: bytes. Raises: UserError where the build needs more."""
+    """`free`: bytes. Raises: DoesNotFit where the build needs more."""
     if wanted.nbytes > free:
-        raise UserError(
+        raise DoesNotFit(
             f"index: {wanted.kind} over {wanted.items:,} items of {wanted.width} numbers needs {wanted.words}; "
             f"{_gigabytes(free)} are free: set index.core_ops = false, index.builds = 1 or a smaller "
             "towers.embedding_dim, or take a larger machine"

@@ -146,7 +146,7 @@ class Scann(tf.Module):
             queries,
             final_num_neighbors=found,
             pre_reorder_num_neighbors=exactly,
-            leaves_to_search=self._leaves(found) if self.layout.leaves else None,
+            leaves_to_search=tf.where(asked > 0, self._leaves(found), 1) if self.layout.leaves else None,
         )
         rows, scores = rows[:asked], scores[:asked]
         phantom = tf.math.is_nan(scores)  # places without an item come back as row 0
@@ -163,12 +163,10 @@ class Scann(tf.Module):
 def _array(name: str, part: tf.Variable) -> np.ndarray:
     """A tensor of ScaNN's state, not copied, or texts as bytes."""
     value = part.read_value()
-    return np.frombuffer(tf.io.serialize_tensor(value).numpy(), np.uint8) if name in _STRINGS else _view(value)
+    if name in _STRINGS:
+        return np.frombuffer(tf.io.serialize_tensor(value).numpy(), np.uint8)
+    return np.asarray(memoryview(value))  # serialised as one message, ten million vectors would pass its 2 GB
 
 
 def _tensor(name: str, array: np.ndarray) -> tf.Tensor:
     return tf.io.parse_tensor(array.tobytes(), tf.string) if name in _STRINGS else tf.constant(array)
-
-
-def _view(value: tf.Tensor) -> np.ndarray:
-    return np.asarray(memoryview(value))  # serialised as one message, ten million vectors would pass its 2 GB

@@ -301,6 +301,14 @@ def test_a_tree_with_more_leaves_than_items_is_kept_as_it_is_or_refused(tmp_path
     assert {*answers(model)[1]} == {*answers(rebuilt(model, tmp_path))[1]}
 
 
+def test_where_memory_is_short_an_index_is_built_again_only_if_it_must_be(model, monkeypatch):
+    monkeypatch.setattr("pipelines.compaction._FREE", 2)
+    monkeypatch.setattr("pipelines.compaction.free_memory", lambda: 0)
+    refused(model, "^index: exact over 135 items of .* 0.0 GB are free", None, [], compact=True)
+    gone = [item for row, item in enumerate(IDS) if row not in UNINDEXED][:8]
+    assert upsert(model, None, gone).outcome.dead == 8
+
+
 def test_an_older_export_whose_graph_takes_one_size_says_so(exact, tmp_path, monkeypatch):
     monkeypatch.setattr("pipelines.compaction._FREE", 2)
     model = small.copy(exact, tmp_path / "small" / "1").parent
