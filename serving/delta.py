@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from serving.filters import Column, column, distinct_codes, filter_values
-from serving.ids import fingerprints, sorted_fingerprints
 from towers.backend import tf
+from towers.lookup import fingerprints, sorted_fingerprints
 
 _SAME = 1e-4  # two vectors of one item differ by less where only rounding differs
 
@@ -125,7 +125,7 @@ def apart(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _known_by_id(ids: np.ndarray, new: Sequence[str]) -> dict[str, np.ndarray]:
     every = np.concatenate([ids, np.array([name.encode() for name in new], object)])
-    found, rows = sorted_fingerprints(every.tolist())
+    found, rows = sorted_fingerprints(every.tolist(), "items")
     return {
         "ids/ids": np.append(every, b""),
         "ids/fingerprints": found,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.data import FILTER, SEPARATOR
-from serving.ids import fingerprints, nearest
 from serving.sets import contains
 from towers.backend import tf
+from towers.lookup import fingerprints, nearest
 
 _MOST = 256  # values that an item may have of one filter: every item takes as much room as the one with most
 ALL = 2**31 - 1  # more items than any catalogue has

@@ -15,7 +15,7 @@ from serving.requests import rows_of
 from serving.sets import contains
 from serving.signatures import list_specs
 from towers.backend import tf
-from towers.features import lookup
+from towers.lookup import Lookup
 
 
 class PopularityRecommender(tf.Module):
@@ -37,11 +37,11 @@ class PopularityRecommender(tf.Module):
         super().__init__()
         self._config = config
         self.ids, self.filters = ItemIds(ids), Filters(filters or {})
-        self._segment = lookup(segments)
+        self._segment = Lookup(segments, "segments")
         order = np.argsort(-scores, axis=1, kind="stable")
         self.order = tf.Variable(order.astype(np.int32), trainable=False)
         self.scores = tf.Variable(np.take_along_axis(scores, order, axis=1).astype(np.float32), trainable=False)
-        self._likes = lookup(likes.names)
+        self._likes = Lookup(likes.names, "likes")
         self._names = len(likes.names)
         self.of_items = tf.Variable(likes.of_items, trainable=False)
         self.resources = tracked([self._segment, self._likes])

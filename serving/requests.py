@@ -12,7 +12,8 @@ from configs.schema import Config
 from serving.ids import ItemIds
 from serving.signatures import reads_request_time
 from towers.backend import keras, tf
-from towers.features import FIRST_KNOWN, Preprocess, Statistics, lookup
+from towers.features import Preprocess, Statistics
+from towers.lookup import FIRST_KNOWN, Lookup
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def rows_of(names: keras.layers.Layer, values: tf.Tensor) -> tf.Tensor:
 
 
 class RequestReader:
-    """Raw strings and numbers to `Request`; holds the lookup tables of one model."""
+    """Raw strings and numbers to `Request`; holds the vocabularies of one model."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class RequestReader:
         self._filter_seen = config.data.seen_items == "filter"
         self._static, self._events = config.on("queries"), config.on("events")
         self.items = items
-        self.likes, self.segments = lookup(likes), lookup(segments)
+        self.likes, self.segments = Lookup(likes, "likes"), Lookup(segments, "segments")
         self._segment, self._last_segment = config.data.segment, len(segments)
         none = np.full((max(len(likes), 1), 1), -1, np.int32)
         self._representatives = tf.constant(none if representatives is None else representatives)
@@ -122,7 +123,7 @@ class RequestReader:
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
-        """Every layer that holds lookup tables."""
+        """Every layer that looks words up."""
         return [self.likes, self.segments, self.static, self.context]
 
 

@@ -4,7 +4,7 @@
 Keras layers, so the same code runs inside the served graph on raw strings. What it learns from data (words,
 means) is a JSON-able dict per feature, from `statistics`.
 
-Indices of ids and categories: 0 is "missing" (the empty string), 1 is "unknown", known values follow.
+Indices of ids and categories are those of `towers.lookup`: 0 is "missing", 1 is "unknown", known values follow.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import numpy as np
 from configs.features import Feature
 from towers.backend import keras, tf
 from towers.dropout import Randomness
+from towers.lookup import FIRST_KNOWN, UNKNOWN, Lookup
 
-UNKNOWN = 1
-FIRST_KNOWN = 2
 _NO_WORDS = ["\x01"]  # Keras refuses an empty vocabulary (and reads "\0" as ""); no data holds this string
 
 Statistics = Mapping[str, Mapping[str, Any]]
@@ -62,11 +61,6 @@ def _text_layer(words: int, length: int, vocabulary: Sequence[str] | None = None
     )
 
 
-def lookup(vocabulary: Sequence[str]) -> keras.layers.Layer:
-    """Strings to indices: "" is 0, unknown is 1, `vocabulary[i]` is i + 2."""
-    return keras.layers.StringLookup(mask_token="", num_oov_indices=1, vocabulary=list(vocabulary) or _NO_WORDS)
-
-
 class Preprocess(keras.layers.Layer):
     """Raw columns of one table to numbers.
 
@@ -86,7 +80,7 @@ class Preprocess(keras.layers.Layer):
         vocabulary = self._fitted[feature.name].get("vocabulary")
         if feature.kind == "text":
             return _text_layer(feature.words, feature.length, vocabulary or _NO_WORDS)
-        return lookup(vocabulary) if vocabulary is not None else None
+        return Lookup(vocabulary, f"feature {feature.name!r}") if vocabulary is not None else None
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Encode every feature of `inputs`."""

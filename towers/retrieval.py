@@ -12,7 +12,8 @@ from configs.stages import Train
 from towers.backend import keras, tf
 from towers.comparison import comparable, trend_of_own, trend_scores
 from towers.dropout import Randomness
-from towers.features import FIRST_KNOWN, UNKNOWN, IdEmbedding, Statistics
+from towers.features import IdEmbedding, Statistics
+from towers.lookup import FIRST_KNOWN, UNKNOWN
 from towers.losses import CandidateSoftmax, GeneralisedBCE
 from towers.negatives import Columns, Sampler, Sources
 from towers.tower import ItemTower, QueryTower

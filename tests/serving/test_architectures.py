@@ -20,7 +20,7 @@ from tests.serving.small import (
     strings,
 )
 from towers.backend import tf
-from towers.features import FIRST_KNOWN
+from towers.lookup import FIRST_KNOWN
 
 HISTORY = {"length": LENGTH, "layers": 1, "heads": 2}
 HISTORIES = [["i20", "i21"], [], ["it's", "i77", "i78"], IDS[40:110]]

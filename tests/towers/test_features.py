@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 from configs.features import Feature
 from towers.backend import tf
 from towers.dropout import Randomness
-from towers.features import FIRST_KNOWN, UNKNOWN, Embed, IdEmbedding, Preprocess, encode, statistics
+from towers.features import Embed, IdEmbedding, Preprocess, encode, statistics
+from towers.lookup import FIRST_KNOWN, UNKNOWN
 
 FIRST, SECOND, THIRD = FIRST_KNOWN, FIRST_KNOWN + 1, FIRST_KNOWN + 2
 DAY, WEEK = 86_400, 604_800

@@ -5,7 +5,7 @@ import pytest
 
 from tests import world
 from towers.backend import tf
-from towers.features import FIRST_KNOWN, UNKNOWN
+from towers.lookup import FIRST_KNOWN, UNKNOWN
 from towers.retrieval import TwoTower
 
 ROWS = tf.constant([[4, 9], [11, 4]])

@@ -6,7 +6,8 @@ import pytest
 from pipelines.encoded import columns_of
 from tests import world
 from towers.backend import keras, tf
-from towers.features import UNKNOWN, Preprocess, encode
+from towers.features import Preprocess, encode
+from towers.lookup import UNKNOWN
 from towers.retrieval import Log, TwoTower
 
 CHANGES = {
