@@ -132,8 +132,9 @@ def build(directory):
         (path / "table.json").write_text(json.dumps(signature_table(path)))
     wanted = {
         "intra_op_parallelism_threads": 2,
-        "inter_op_parallelism_threads": 2,
+        "inter_op_parallelism_threads": -1,
         "device_count": {"GPU": 0},
+        "graph_options": {"rewrite_options": {"meta_optimizer_iterations": 1, "optimizers": ["pruning", "function"]}},
     }
     assert tf.compat.v1.ConfigProto.FromString(_config(2)) == tf.compat.v1.ConfigProto(**wanted)
     assert tf.compat.v1.ConfigProto.FromString(_config(127)).intra_op_parallelism_threads == 127
