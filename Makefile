@@ -47,8 +47,8 @@ bench-rolling: install  ## towers against popularity on MovieLens 1M, day by day
 bench-sequences: install  ## leave-last-out HR and NDCG on the MovieLens 1M sequence file (an hour a seed); DATA=folder of it SEEDS=3 FIRST=0
 	$(BIN)/python -m tests.bench.sequences $(or $(DATA),data/ml-1m-sequences) --seeds $(or $(SEEDS),1) --first $(or $(FIRST),0)
 
-bench-calibration: install  ## plain transformers on that file under the losses of gSASRec and SASRec+, against their published figures (some hours)
-	$(BIN)/python -m tests.bench.calibration $(or $(DATA),data/ml-1m-sequences)
+bench-calibration: install  ## plain transformers on that file under the losses of gSASRec and SASRec+, against their published figures (two hours); PEERS="gSASRec"
+	$(BIN)/python -m tests.bench.calibration $(or $(DATA),data/ml-1m-sequences) --peers $(or $(PEERS),gSASRec SASRec+)
 
 bench-onboarding: install  ## newcomers of the demo who choose a category or an item, and short histories (10 minutes)
 	$(BIN)/python -m tests.bench.onboarding

@@ -257,6 +257,8 @@ class Train(Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     max_epochs: Count = 20
     patience: Count = 3
+    # after an epoch without a rise, which is undone; 1: nothing is undone, and the rate stays
+    rate_cut: float = Field(default=0.5, gt=0, le=1)
     refit_epochs: Count = 2
     max_examples: Count = 2_000_000  # an epoch looks at no more, drawn anew each time
     optimizer: Literal["adam", "lazy_adam", "adagrad"] = "adam"

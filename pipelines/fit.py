@@ -19,7 +19,6 @@ from towers.backend import tf
 from towers.retrieval import Log, TwoTower
 
 Scalars = Mapping[str, float]
-RATE_CUT = 0.5
 _AHEAD = 2  # batches
 
 
@@ -44,7 +43,7 @@ class Trainer:
         self, model: TwoTower, examples: Examples, log: Log, learning_rate: Rate, folder: Path, train: Train
     ) -> None:
         self._model, self._examples = model, examples
-        self._every = train.checkpoint_every
+        self._every, self._rate_cut = train.checkpoint_every, train.rate_cut
         self._step = Step(model, log, train, learning_rate, next(examples.epoch(0)))
         self._epoch, self._done, self._best_epoch = (tf.Variable(0, dtype=tf.int64) for _ in range(3))
         self._total_loss, self._best_recall = (tf.Variable(start, dtype=tf.float64) for start in (0.0, -1.0))
@@ -73,7 +72,8 @@ class Trainer:
         `before_epoch` is called with the number of each epoch (from 0) before it starts.
 
         An epoch without a rise is undone, and the next goes on from the best weights at a lower rate: towers that
-        end at a full rate are noisy, and what is built on their scores is then unfit for refitted, settled ones.
+        end at a full rate are noisy, and what is built on their scores is then unfit for refitted, settled ones. With
+        `train.rate_cut` at 1 training goes on from where it is, at the rate it has.
         """
         self._manager.restore_or_initialize()
         while int(self._epoch) < max_epochs and int(self._epoch) - int(self._best_epoch) < patience:
@@ -86,10 +86,10 @@ class Trainer:
                     self._best_recall.assign(scalars["recall"])
                     self._best_epoch.assign(epoch)
                     save_weights(self._model, self._best)
-            if not rises:
+            if not rises and self._rate_cut < 1:
                 load_weights(self._model, self._best)
                 self._step.restart_average()
-                self._step.lower_rate(RATE_CUT)
+                self._step.lower_rate(self._rate_cut)
             self._manager.save()
             record(epoch, scalars)
         load_weights(self._model, self._best)

@@ -13,17 +13,18 @@ from configs.schema import Config
 
 @dataclass(frozen=True)
 class Asked:
-    """data: the folder of the data set; seeds: those to fit with; cuts: those to judge at, where several may be;
-    overrides: as with --set, key=value."""
+    """data: the folder of the data set; seeds: those to fit with; cuts: those to judge at, where several may be; peers:
+    those to compare with; overrides: as with --set, key=value."""
 
     data: str
     seeds: range
     cuts: tuple[float, ...]
+    peers: tuple[str, ...]
     overrides: tuple[str, ...]
 
     @classmethod
-    def of(cls, data: str, cuts: tuple[float, ...] = ()) -> Asked:
-        """From the arguments of this process; `data` and `cuts` are the defaults."""
+    def of(cls, data: str, cuts: tuple[float, ...] = (), peers: tuple[str, ...] = ()) -> Asked:
+        """From the arguments of this process; `data`, `cuts` and `peers` are the defaults."""
         parser = argparse.ArgumentParser()
         parser.add_argument("data", nargs="?", default=data)
         parser.add_argument("overrides", nargs="*", help="key=value, as with --set")
@@ -31,9 +32,12 @@ class Asked:
         parser.add_argument("--first", type=int, default=0, help="the first of them: hours can be split")
         if cuts:
             parser.add_argument("--cuts", type=float, nargs="+", default=cuts)
+        if peers:
+            parser.add_argument("--peers", nargs="+", choices=peers, default=peers)
         found = parser.parse_args()
         seeds = range(found.first, found.first + found.seeds)
-        return cls(found.data, seeds, tuple(found.cuts) if cuts else (), tuple(found.overrides))
+        judged = tuple(found.cuts) if cuts else (), tuple(found.peers) if peers else ()
+        return cls(found.data, seeds, *judged, tuple(found.overrides))
 
     def config(self, name: str, *overrides: str, seed: int = 0) -> Config:
         """A shipped config on the data, with these overrides and those that were asked for."""

@@ -199,6 +199,24 @@ def test_early_stopping_keeps_the_best_epoch(case, tmp_path):
     assert not any(_same(trained[epoch], trained[2]) for epoch in (1, 3, 4))
 
 
+def test_without_a_rate_cut_training_goes_on_from_where_it_is(tmp_path):
+    case = _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 400, "train.average": 0.0, "train.rate_cut": 1.0})
+    model, trainer = case.start(tmp_path / "whole")
+    trained, kept = [], []
+
+    def validate():
+        trained.append(_weights(model))
+        return {"recall": [0.1, 0.3, 0.2, 0.25][len(trained) - 1]}
+
+    fitted = trainer.fit(4, 9, validate, _Watch(), lambda epoch, scalars: kept.append(_weights(model)))
+    assert (fitted.best_epoch, fitted.epochs) == (2, 4)
+    assert all(_same(after, before) for after, before in zip(kept, trained, strict=True))
+    assert _same(_weights(model), trained[1])
+    undisturbed, trainer = case.start(tmp_path / "fixed")
+    trainer.fit_fixed(4, _Watch(), _nothing)
+    assert _same(_weights(undisturbed), trained[3])
+
+
 def test_an_epoch_without_a_rise_lowers_the_rate_of_the_next(case, tmp_path):
     def steps_of_third_epoch(recalls):
         model, trainer = case.start(tmp_path / str(recalls[1]))
