@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,24 @@ from pipelines.embedding import available, embedded, refuse_without_towers
 from pipelines.evaluation.bootstrap import Interval
 from pipelines.prepare import read_items
 from pipelines.publish import root_id
-from serving.bundle import MANIFEST, STATE, Bundle, answer_golden, newest, seal, verify, versions
+from serving.bundle import (
+    GOLDEN,
+    MANIFEST,
+    STATE,
+    Bundle,
+    answer_golden,
+    described,
+    hold_against,
+    manifest_of,
+    newest,
+    seal,
+    versions,
+)
 from serving.computed import renew
-from serving.delta import Items, Outcome, Variables, rows_of, with_items
+from serving.delta import Items, Outcome, Variables, rows_of, touched, with_items
 from serving.filters import filter_values
 from serving.state import add_titles
-from serving.variables import read_variables, write_variables
+from serving.variables import names_of_variables, read_variables, write_variables
 
 
 @dataclass(frozen=True)
@@ -57,31 +70,39 @@ def upsert(
     started = time.perf_counter()
     base = newest(path.resolve())
     _refuse_older(base)
-    manifest = verify(base)
+    manifest = manifest_of(base)
     refuse_without_towers("upsert", manifest, str(base))
     bundle = Bundle(base, manifest)
-    table = _read(bundle.config, items)
     now = int(time.time()) if now is None else now
-    found = _items(bundle, table, now)
+    with ThreadPoolExecutor(2) as beside:  # loading, reading and hashing leave the interpreter to others
+        loaded = beside.submit(lambda: bundle.session)
+        stored = beside.submit(lambda: read_variables(base, touched(names_of_variables(base))))
+        hold_against(base, manifest)
+        table = _read(bundle.config, items)
+        loaded.result()
+        found = _items(bundle, table, now)
+        bundle.session.close()  # the next version needs the room
     read = time.perf_counter()
     try:
-        variables, outcome = with_items(read_variables(base), found, list(remove), manifest["filters"])
+        variables, outcome = with_items(stored.result(), found, list(remove), manifest["filters"])
     except ValueError as error:
         raise UserError(f"upsert: {error}") from None
     variables, outcome, compact = compact_if_due(manifest, bundle.config, variables, outcome, compact)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=base.parent))
     try:
         shutil.copytree(base, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("variables", MANIFEST))
-        write_variables(partial, variables)
+        write_variables(partial, variables, others=base)
         renew(partial, rows_of(variables, found.ids), len(variables["ids/ids"]) - 1, now)
         add_titles(partial / STATE, zip(table["item"].astype(str), table["title"].astype(str), strict=True))
         facts = _facts(manifest, variables, found, outcome)
         written = time.perf_counter()
-        fresh = Bundle(partial, facts)
-        answer_golden(fresh)
-        recall = judged(fresh, variables) if compact else None
+        with ThreadPoolExecutor(1) as beside:
+            known = beside.submit(described, partial, {str(GOLDEN)})
+            fresh = Bundle(partial, facts)
+            answer_golden(fresh)
+            recall = judged(fresh, variables) if compact else None
         facts |= {"tuned": tuned(recall, bundle.config.index.candidates)} if recall else {}
-        seal(partial, facts)
+        seal(partial, facts, known.result())
         version = _next(partial, base)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -15,10 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ GOLDEN = Path("assets.extra") / "golden.json"
 _SHOWN = 20  # names in a message
 _NUMBER = re.compile("0|[1-9][0-9]*")
 Filters = Mapping[str, Sequence[str]]  # values by name
+Files = Mapping[str, Mapping[str, Any]]  # sha256 and bytes by path
 _LARGEST = {"number": float(np.finfo(np.float32).max), "time": float(2**62)}  # what float32 and int64 surely hold
 
 
@@ -316,21 +318,47 @@ def newest(path: Path) -> Path:
     raise BundleError(f"bundle: {path} is no bundle; expected a folder with {MANIFEST}, or one with numbered versions")
 
 
-def seal(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write the manifest of a finished folder: `facts`, size and sha256 of every file, and a hash of all that."""
-    files = {str(path.relative_to(folder)): _described(path) for path in _files(folder)}
-    sealed = {**facts, "files": files}
+def seal(folder: Path, facts: Mapping[str, Any], known: Files = MappingProxyType({})) -> None:
+    """Write the manifest of a finished folder: `facts`, size and sha256 of every file, and a hash of all that.
+
+    known: what `described` said already of some of the files.
+    """
+    files = {**described(folder, set(known)), **known}
+    sealed = {**facts, "files": dict(sorted(files.items()))}
     (folder / MANIFEST).write_text(json.dumps({**sealed, "id": _identity(sealed)}, indent=1, allow_nan=False) + "\n")
+
+
+def described(folder: Path, but: Set[str] = frozenset()) -> dict[str, dict[str, Any]]:
+    """Size and sha256 of every file by its path from the folder, but for the manifest and those of the paths `but`."""
+    files = {str(path.relative_to(folder)): path for path in _files(folder)}
+    return {name: _described(path) for name, path in files.items() if name not in but}
 
 
 def verify(folder: Path) -> dict[str, Any]:
     """The manifest, after every file was held against it. Raises: BundleError that names the first difference."""
+    manifest = manifest_of(folder)
+    hold_against(folder, manifest)
+    return manifest
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The manifest, held against its own hash alone. Raises: BundleError."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        expected = manifest["files"]
-        expected = {name: (described["sha256"], described["bytes"]) for name, described in expected.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"bundle: {folder / MANIFEST} cannot be read: {error!r}") from None
+        identity, found = _identity(manifest), manifest.get("id")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _unreadable(folder, error) from None
+    if identity != found:
+        raise BundleError(f"bundle: {folder / MANIFEST} was changed: found id {found!r}, expected {identity!r}")
+    return manifest
+
+
+def hold_against(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Hold every file against what a manifest says. Raises: BundleError that names the first difference."""
+    try:
+        expected = {name: (said["sha256"], said["bytes"]) for name, said in manifest["files"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(folder, error) from None
     found = {str(path.relative_to(folder)): path for path in _files(folder)}
     for name, (sha256, size) in expected.items():
         if name not in found:
@@ -343,11 +371,10 @@ def verify(folder: Path) -> dict[str, Any]:
             )
     if extra := sorted(set(found) - set(expected)):
         raise BundleError(f"bundle: {folder} holds {extra[0]}, which its manifest does not list")
-    if (identity := _identity(manifest)) != manifest.get("id"):
-        raise BundleError(
-            f"bundle: {folder / MANIFEST} was changed: found id {manifest.get('id')!r}, expected {identity!r}"
-        )
-    return manifest
+
+
+def _unreadable(folder: Path, error: Exception) -> BundleError:
+    return BundleError(f"bundle: {folder / MANIFEST} cannot be read: {error!r}")
 
 
 def seal_id(folder: Path) -> str | None:

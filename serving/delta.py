@@ -5,7 +5,7 @@ Names of variables are paths from the exported `recommender.Recommender`; the in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -53,10 +53,16 @@ class Outcome:
     drift: float
 
 
+def touched(names: Iterable[str]) -> list[str]:
+    """Of the names of a bundle's variables those that putting items in, or building the index again, reads."""
+    prefixes = ("ids/", "retrieval/", "ranker_items")
+    return [name for name in names if name.startswith(prefixes) and not name.startswith("retrieval/searcher/")]
+
+
 def with_items(
     variables: Variables, items: Items, removed: Sequence[str], values: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, np.ndarray], Outcome]:
-    """The variables with items added or changed, and others removed from what may be shown.
+    """The variables, at least those `touched`, with items added or changed, and others removed from what may be shown.
 
     values: those that each filter had. Raises: ValueError for ids to remove that are not known or that are put in too,
     and for filter values that cannot be told apart.

@@ -33,7 +33,7 @@ from towers.features import Preprocess, encode, statistics
 from towers.ranker import Ranker
 from towers.retrieval import TwoTower
 
-NEW, K, QUERIES, SECONDS = 1_000, 100, 200, 10.0
+NEW, K, QUERIES, SECONDS = 1_000, 1_000, 200, 10.0  # so many asked for that new items are among them
 CONFIG: dict[str, Any] = {
     "name": "million",
     "data": {

@@ -14,6 +14,7 @@ import pytest
 
 from configs.errors import UserError
 from configs.features import CategoryFeature, MultiCategoryFeature, NumberFeature, TimeFeature, VectorFeature
+from configs.load import digest
 from serving.bundle import (
     GOLDEN,
     MANIFEST,
@@ -134,6 +135,7 @@ def test_a_manifest_cannot_vouch_for_files_outside_its_folder(tmp_path):
     (tmp_path / "outside").write_text("x")
     manifest = json.loads((tmp_path / "b" / MANIFEST).read_text())
     manifest["files"]["../outside"] = manifest["files"].pop("saved_model.pb")
+    manifest["id"] = digest({key: value for key, value in manifest.items() if key != "id"})
     (tmp_path / "b" / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=r"lacks \.\./outside"):
         verify(tmp_path / "b")
