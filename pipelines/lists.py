@@ -12,7 +12,7 @@ from pipelines.encoded import Encoded
 from pipelines.tables import Candidates, Requests
 from pipelines.vectors import request_inputs
 from serving.policies import mmr
-from towers.backend import tf
+from towers.backend import tf, traced
 from towers.losses import MASKED
 from towers.ranker import Ranker
 
@@ -40,7 +40,7 @@ class RankScorer:
     def __init__(self, config: Config, ranker: Ranker, encoded: Encoded) -> None:
         self.config, self.ranker, self.encoded = config, ranker, encoded
         self._catalogue = {name: tf.constant(column) for name, column in encoded.items.items()}
-        self._score = tf.function(self.score_batch, reduce_retracing=True)
+        self._score = traced(self.score_batch, reduce_retracing=True)
 
     def inputs(self, lists: Lists) -> dict[str, np.ndarray]:
         """Everything the ranker reads of `lists`, as arrays with the requests first."""

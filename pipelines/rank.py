@@ -26,7 +26,7 @@ from pipelines.stage import Inputs
 from pipelines.tables import Candidates
 from pipelines.train import FOR_RANKER, load_towers
 from pipelines.verdicts import lift_verdict, save_verdicts
-from towers.backend import keras, tf
+from towers.backend import keras, tf, traced
 from towers.ranker import Ranker, listwise_loss, relevance
 
 NAME = "list"
@@ -129,7 +129,7 @@ def _fit(scorer: RankScorer, lists: Lists, out: Path, progress: Progress) -> dic
 def _step(scorer: RankScorer) -> Step:
     optimizer = keras.optimizers.Adam(scorer.config.ranker.learning_rate)
 
-    @tf.function(reduce_retracing=True)
+    @traced(reduce_retracing=True)
     def step(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = listwise_loss(scorer.score_batch(batch, training=True), batch["relevant"])

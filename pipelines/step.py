@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from configs.stages import Train
-from towers.backend import tf
+from towers.backend import tf, traced
 from towers.optimizers import Average, optimizer
 from towers.retrieval import Log, TwoTower
 
@@ -29,8 +29,8 @@ class Step:
         self.optimizer.build(model.trainable_variables)
         self.signature = _signature(like)
         self.average = Average(model.trainable_variables, train.average) if train.average else None
-        self._gradients = tf.function(self._loss_and_gradients, jit_compile=True) if train.xla else None
-        self._call = tf.function(self._step, input_signature=[self.signature])
+        self._gradients = traced(self._loss_and_gradients, jit_compile=True) if train.xla else None
+        self._call = traced(self._step, input_signature=[self.signature])
 
     def __call__(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The batch's loss, before the weights move."""

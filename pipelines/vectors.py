@@ -15,7 +15,7 @@ from pipelines.evaluation.dot_product import DotProduct
 from pipelines.mixing import Mixed
 from pipelines.split import Cut
 from pipelines.tables import Requests
-from towers.backend import tf
+from towers.backend import tf, traced
 from towers.retrieval import TwoTower
 
 _BLOCK = 512
@@ -58,7 +58,7 @@ class Vectors:
     def _embed(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
         static = tf.constant(self.static)
 
-        @tf.function(reduce_retracing=True)
+        @traced(reduce_retracing=True)
         def embed(batch: dict[str, tf.Tensor]) -> tf.Tensor:
             history = self.model.history_tokens(batch["item"], tf.gather(static, batch["item"]))
             vectors = self.model.query_vectors(batch, history)

@@ -18,7 +18,7 @@ from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
 from serving.sets import contains
 from serving.signatures import item_specs, list_specs, request_specs, similar_specs
-from towers.backend import keras, tf
+from towers.backend import keras, tf, traced
 from towers.features import Preprocess, Statistics
 from towers.losses import MASKED
 from towers.maxsim import maxsim
@@ -227,7 +227,7 @@ def concrete(
 ) -> tf.types.experimental.ConcreteFunction:
     """A signature whose inputs are the named tensors."""
 
-    @tf.function(input_signature=list(specs.values()))
+    @traced(input_signature=list(specs.values()))
     def signature(*values):
         return method(dict(zip(specs, values, strict=True)))
 

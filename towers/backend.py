@@ -1,6 +1,7 @@
 """TensorFlow with Keras 2, imported here and nowhere else."""
 
 import ctypes
+import functools
 import logging
 import os
 from pathlib import Path
@@ -25,4 +26,8 @@ if not keras.__name__.startswith("tf_keras"):
         "import twinspire before tensorflow, or set TF_USE_LEGACY_KERAS=1 before Python starts"
     )
 
-__all__ = ["keras", "tf"]
+# A function as a graph. AutoGraph would first rewrite it and all that it calls, in search of loops and branches over
+# tensors, which are spelled out here (tf.cond, tf.map_fn): that was most of the time of an export.
+traced = functools.partial(tf.function, autograph=False)
+
+__all__ = ["keras", "tf", "traced"]

@@ -13,7 +13,7 @@ from pipelines.index.record import Filtered
 from serving.filters import Filters, Texts, codes
 from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
-from towers.backend import tf
+from towers.backend import tf, traced
 
 _QUERIES = 200
 _BLOCK = 50
@@ -69,7 +69,7 @@ def _best(queries: np.ndarray, vectors: np.ndarray, k: int) -> np.ndarray:
 
 
 def _search(of: Retrieval, queries: np.ndarray, wanted: Mapping[str, tf.Tensor], k: int) -> np.ndarray:
-    best = tf.function(lambda query, seen, codes: of.best(Asked(query, seen, codes), tf.constant(k))[0])
+    best = traced(lambda query, seen, codes: of.best(Asked(query, seen, codes), tf.constant(k))[0])
     found = []
     for part in _blocks(queries):
         asked = {name: tf.tile(value[None], [len(part), 1]) for name, value in wanted.items()}

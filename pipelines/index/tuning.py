@@ -20,7 +20,7 @@ from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import IndexTuning, Trial
 from serving import searchers
 from serving.searchers import Exact, Searcher, build_searcher
-from towers.backend import tf
+from towers.backend import tf, traced
 
 _TIMED = 200  # searches, after a tenth of them to warm up
 _SAVES = 0.97  # of the time so far, or less: what another layout must bring to be kept
@@ -112,7 +112,7 @@ class _Bench:
 def seconds(searcher: Searcher, queries: np.ndarray, k: int) -> float:
     """Median seconds of a search in the graph for one of the query vectors, each asked alone."""
 
-    @tf.function
+    @traced
     def one(query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return searchers.search(searcher, query, tf.constant(k))
 

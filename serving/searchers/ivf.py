@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from serving.searchers.base import USUAL, doubled, more_leaves, pad
-from towers.backend import tf
+from towers.backend import tf, traced
 
 _LEAVES = 4.0  # times sqrt(N): smaller than ScaNN's, as every item of a leaf is scored exactly
 _SHARES = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)  # of the leaves
@@ -129,7 +129,7 @@ class Ivf(tf.Module):
         scores, rows = self._each(queries, found, more_leaves(self.effort.leaves, found, self.effort.k))
         return pad(scores, rows, k)
 
-    @tf.function(reduce_retracing=True)  # called eagerly, the loop would else run in Python
+    @traced(reduce_retracing=True)  # called eagerly, the loop would else run in Python
     def _each(self, queries: tf.Tensor, found: tf.Tensor, leaves: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores and rows [B, found] of queries [B, D], `leaves` searched."""
         types = (tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32))

@@ -18,7 +18,7 @@ from serving.retrieval import Asked, Retrieval
 from serving.searchers import build_searcher
 from tests.bench.harness import Row, bench
 from tests.bench.vectors import clustered, near
-from towers.backend import tf
+from towers.backend import tf, traced
 
 K, QUERIES = 100, 200
 SHARES = (0.5, 0.1, 0.01, 0.001)
@@ -85,7 +85,7 @@ def searched(searcher, vectors: np.ndarray, filters: Filters):
     empty = np.zeros((len(vectors), 0), np.float32)
     of = Retrieval(searcher, np.arange(len(vectors)), vectors, empty, empty, filters, np.zeros(0, np.float32))
 
-    @tf.function(reduce_retracing=True)
+    @traced(reduce_retracing=True)
     def best(query: tf.Tensor, wanted: dict[str, tf.Tensor]) -> tf.Tensor:
         return of.best(Asked(query, tf.zeros([1, 0], tf.int32), wanted), tf.constant(K))[0]
 

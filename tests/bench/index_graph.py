@@ -76,14 +76,14 @@ def _tuned(kind: str, vectors: np.ndarray, queries: np.ndarray, truth: np.ndarra
 
 
 def _save(searcher, folder: Path, dimension: int) -> None:
-    from towers.backend import tf
+    from towers.backend import tf, traced
 
     class Searched(tf.Module):
         def __init__(self) -> None:
             super().__init__()
             self.searcher = searcher
 
-        @tf.function(
+        @traced(
             input_signature=[tf.TensorSpec([None, dimension], tf.float32, "queries"), tf.TensorSpec([], tf.int32, "k")]
         )
         def search(self, queries, k):

@@ -14,7 +14,7 @@ from serving import retrieval
 from serving.filters import Filters, codes
 from serving.retrieval import Asked, Retrieval
 from serving.searchers import build_searcher
-from towers.backend import tf
+from towers.backend import tf, traced
 from towers.losses import MASKED
 
 ITEMS, DIMENSION = 400, 9
@@ -62,7 +62,7 @@ def in_graph(of: Retrieval, several: bool):
     rows, codes_ = (tf.TensorSpec([None, None], kind) for kind in (tf.int32, tf.int64))
     query = tf.TensorSpec([None, 2, DIMENSION] if several else [None, DIMENSION], tf.float32)
     specs = [query, rows, {"stock": codes_, "region": codes_}, tf.TensorSpec([], tf.int32)]
-    return tf.function(lambda query, seen, wanted, k: of.best(Asked(query, seen, wanted), k), input_signature=specs)
+    return traced(lambda query, seen, wanted, k: of.best(Asked(query, seen, wanted), k), input_signature=specs)
 
 
 @cache

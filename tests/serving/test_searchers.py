@@ -7,7 +7,7 @@ import pytest
 
 from serving.searchers import Exact, Ivf, Scann, build_searcher, load_searcher, search
 from serving.searchers.scann import Effort, Layout
-from towers.backend import tf
+from towers.backend import tf, traced
 
 
 class Tree(Scann):
@@ -105,7 +105,7 @@ def test_the_exported_graph_answers_the_same(kind, tmp_path):
             super().__init__()
             self.searcher = searcher
 
-        @tf.function(input_signature=[tf.TensorSpec([None, 12]), tf.TensorSpec([], tf.int32)])
+        @traced(input_signature=[tf.TensorSpec([None, 12]), tf.TensorSpec([], tf.int32)])
         def __call__(self, queries, k):
             return self.searcher.search(queries, k)
 
