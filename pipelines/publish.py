@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from configs.load import parse
 from serving.bundle import MANIFEST, Bundle, BundleError, check_golden, seal_id, verify, versions
 
 BUNDLE, CORE = "bundle", "bundle-core"  # folders of the export stage's result
+_PARTIAL, _LEFT_BEHIND = ".partial-", 86_400  # seconds
 
 
 class GateFailed(UserError):
@@ -72,6 +74,23 @@ def publish(bundle: Path, root: Path, core: Path | None = None) -> Path:
     while (version := _place(exports)) is None:
         pass  # another publisher took the number in between
     return version
+
+
+@contextmanager
+def partial_version(model: Path) -> Iterator[Path]:
+    """A folder in a model's own that no server reads, gone afterwards unless it was renamed to a version.
+
+    What a process that was killed left behind goes too, once it is a day old.
+    """
+    for left in model.glob(f"{_PARTIAL}*"):
+        with suppress(FileNotFoundError):  # its owner removes it just now
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND:
+                shutil.rmtree(left, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=model))
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def core_name(name: str) -> str:
@@ -183,13 +202,10 @@ def _numbered(exports: Sequence[_Export], missing: Sequence[_Export]) -> tuple[S
 def _checked_copy(export: _Export) -> Iterator[Path]:
     """A copy under a temporary name in the model's folder, which is gone afterwards unless it was renamed."""
     export.model.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=export.model))
-    try:
+    with partial_version(export.model) as partial:
         shutil.copytree(export.bundle, partial, dirs_exist_ok=True)
         check_golden(Bundle(partial, verify(partial)))
         yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _renamed(copy: Path, target: Path) -> bool:

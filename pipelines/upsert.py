@@ -7,7 +7,6 @@ Where that grows too long the index is built again, of the same kind and layout 
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from pipelines.compaction import compact_if_due, judged, tuned
 from pipelines.embedding import available, embedded, refuse_without_towers
 from pipelines.evaluation.bootstrap import Interval
 from pipelines.prepare import read_items
-from pipelines.publish import root_id
+from pipelines.publish import partial_version, root_id
 from serving.bundle import (
     GOLDEN,
     MANIFEST,
@@ -74,40 +73,55 @@ def upsert(
     refuse_without_towers("upsert", manifest, str(base))
     bundle = Bundle(base, manifest)
     now = int(time.time()) if now is None else now
-    with ThreadPoolExecutor(2) as beside:  # loading, reading and hashing leave the interpreter to others
-        loaded = beside.submit(lambda: bundle.session)
-        stored = beside.submit(lambda: read_variables(base, touched(names_of_variables(base))))
-        hold_against(base, manifest)
-        table = _read(bundle.config, items)
-        loaded.result()
-        found = _items(bundle, table, now)
-        bundle.session.close()  # the next version needs the room
+    stored, table, found = _embedded(bundle, items, now)
     read = time.perf_counter()
     try:
-        variables, outcome = with_items(stored.result(), found, list(remove), manifest["filters"])
+        variables, outcome = with_items(stored, found, list(remove), manifest["filters"])
     except ValueError as error:
         raise UserError(f"upsert: {error}") from None
     variables, outcome, compact = compact_if_due(manifest, bundle.config, variables, outcome, compact)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=base.parent))
-    try:
+    with partial_version(base.parent) as partial:
         shutil.copytree(base, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("variables", MANIFEST))
         write_variables(partial, variables, others=base)
         renew(partial, rows_of(variables, found.ids), len(variables["ids/ids"]) - 1, now)
         add_titles(partial / STATE, zip(table["item"].astype(str), table["title"].astype(str), strict=True))
-        facts = _facts(manifest, variables, found, outcome)
         written = time.perf_counter()
-        with ThreadPoolExecutor(1) as beside:
-            known = beside.submit(described, partial, {str(GOLDEN)})
-            fresh = Bundle(partial, facts)
-            answer_golden(fresh)
-            recall = judged(fresh, variables) if compact else None
-        facts |= {"tuned": tuned(recall, bundle.config.index.candidates)} if recall else {}
-        seal(partial, facts, known.result())
+        recall = _checked(partial, _facts(manifest, variables, found, outcome), variables if compact else None)
         version = _next(partial, base)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     seconds = {"embed": read - started, "write": written - read, "check": time.perf_counter() - written}
     return Upserted(version, outcome, seconds, recall)
+
+
+def _embedded(bundle: Bundle, path: Path | None, now: int) -> tuple[Variables, pd.DataFrame, Items]:
+    """The bundle's variables that putting items in reads, the item table, and what the towers make of it.
+
+    The bundle's files are held against its manifest meanwhile: loading, reading and hashing leave the interpreter to
+    others.
+    """
+    base = bundle.folder
+    with ThreadPoolExecutor(2) as beside:
+        loaded = beside.submit(lambda: bundle.session)
+        stored = beside.submit(lambda: read_variables(base, touched(names_of_variables(base))))
+        hold_against(base, bundle.manifest)
+        table = _read(bundle.config, path)
+        loaded.result()
+        found = _items(bundle, table, now)
+        bundle.session.close()  # the next version needs the room
+        return stored.result(), table, found
+
+
+def _checked(partial: Path, facts: dict[str, Any], indexed_anew: Variables | None) -> Interval | None:
+    """Seal a version that answers its golden requests, and that retrieves what it should where its index is new.
+
+    To what an index built again retrieves. Raises: BundleError, UserError.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        known = beside.submit(described, partial, {str(GOLDEN)})
+        fresh = Bundle(partial, facts)
+        answer_golden(fresh)
+        recall = judged(fresh, indexed_anew) if indexed_anew is not None else None
+    seal(partial, facts | ({"tuned": tuned(recall, fresh.config.index.candidates)} if recall else {}), known.result())
+    return recall
 
 
 def _facts(manifest: Mapping[str, Any], variables: Variables, found: Items, outcome: Outcome) -> dict[str, Any]:

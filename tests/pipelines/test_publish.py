@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -222,6 +223,17 @@ def test_a_copy_that_fails_leaves_nothing(exported, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         publish(exported, tmp_path)
     assert names(tmp_path / "small") == []
+
+
+def test_what_a_killed_publisher_left_behind_goes_after_a_day(exported, tmp_path):
+    recent, old = (tmp_path / "small" / f".partial-{name}" for name in ("recent", "old"))
+    for folder in (recent, old):
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_text("half")
+    yesterday = time.time() - 86_401
+    os.utime(old, (yesterday, yesterday))
+    assert publish(exported, tmp_path) == tmp_path / "small" / "1"
+    assert sorted(path.name for path in (tmp_path / "small").iterdir()) == [".partial-recent", "1"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
