@@ -49,8 +49,9 @@ def tune(
         other = build_searcher(searcher.kind, vectors, untried.pop(0))
         found = bench.cheapest(other)
         if bench.better(found, best):
-            best, searcher = found, other
-            untried = [layout for layout in other.layouts() if layout not in bench.layouts]
+            best, searcher, other = found, other, searcher
+            untried = [layout for layout in searcher.layouts() if layout not in bench.layouts]
+        other.release()
         advance()
     searcher.effort = bench.efforts[best]
     return searcher, IndexTuning(searcher.kind, k, target, tuple(bench.trials), best, bench.judged(searcher))

@@ -49,6 +49,9 @@ class Searcher(Protocol):
     def nbytes(self) -> int:
         """Bytes that a search reads from: the size in memory and, nearly, on disk."""
 
+    def release(self) -> None:
+        """Give back what a search made beside the variables; it stays as long as the process otherwise."""
+
     def save(self, path: Path) -> None:
         """Write everything that a search needs to one .npz file."""
 

@@ -33,6 +33,9 @@ class Exact(tf.Module):
         """Rebuild from saved arrays."""
         return cls(parts["vectors"])
 
+    def release(self) -> None:
+        """See `Searcher.release`: nothing is made."""
+
     def save(self, path: Path) -> None:
         """Write the vectors."""
         np.savez(path, kind=self.kind, vectors=self.vectors.numpy())

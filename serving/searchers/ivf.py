@@ -93,6 +93,9 @@ class Ivf(tf.Module):
         cells = Cells(*(parts[field.name] for field in fields(Cells)))
         return cls(cells, Layout(int(parts["leaves"])), Effort(int(parts["searched"]), int(parts["k"])))
 
+    def release(self) -> None:
+        """See `Searcher.release`: nothing is made."""
+
     def save(self, path: Path) -> None:
         """Write the items by leaf, the layout and the effort."""
         arrays = {name: part.numpy() for name, part in self.parts.items()}

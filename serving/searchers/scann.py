@@ -6,8 +6,10 @@ Uses `scann_ops` directly: the layer of TensorFlow Recommenders reorders nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,7 @@ _TENSORS = (  # of ScaNN's state, in the order in which it takes them
     "dp_norms",
     "dataset",
 )
+_MADE_OF = ("dataset", *(name for name in _TENSORS if name != "dataset"))
 _STRINGS = ("scann_config", "serialized_partitioner", "ah_codebook")
 
 
@@ -64,6 +67,9 @@ class Effort:
 class Scann(tf.Module):
     """Asymmetric hashing with exact reordering; above 100,000 items behind a tree of about sqrt(N) leaves.
 
+    ScaNN makes its own searcher of the tensors, half as large as they are. It goes by a name, so that every signature
+    of an exported graph uses the same one, which is made while the graph is loaded.
+
     A call that asks for more searches more, in steps of two: a query would else be answered differently in another
     batch, whose longest history asks for more. Codes err as much further down, leaves hold some 1.4 times as many.
     """
@@ -73,6 +79,10 @@ class Scann(tf.Module):
     def __init__(self, state: scann_ops.ScannState, size: int, layout: Layout, effort: Effort) -> None:
         super().__init__()
         self.state = state
+        name = f"scann-{uuid.uuid4()}"
+        self._made = partial(_made, state, name)
+        self._when_loaded = _WhenLoaded(name, self._made)
+        self._searched = False
         self.size = size
         self.count = tf.Variable(size, trainable=False)
         self.layout, self.effort = layout, effort
@@ -90,7 +100,10 @@ class Scann(tf.Module):
             builder = hashing.reorder(200)
         else:
             builder = builder.score_brute_force()
-        return cls(builder.build().serialize_to_module(), len(vectors), layout, Effort(searched, reorder=500))
+        built = builder.build()
+        state = built.serialize_to_module()
+        tf.raw_ops.DestroyResourceOp(resource=built.searcher_handle, ignore_lookup_error=True)
+        return cls(state, len(vectors), layout, Effort(searched, reorder=500))
 
     @classmethod
     def restore(cls, parts: Mapping[str, np.ndarray]) -> Scann:
@@ -138,7 +151,8 @@ class Scann(tf.Module):
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
-        searcher = scann_ops.searcher_from_module(self.state)
+        self._searched = True
+        searcher = scann_ops.ScannSearcher(self._made())
         found, asked = tf.minimum(k, self.count), tf.shape(queries)[0]
         queries = tf.pad(queries, [[0, tf.cast(asked == 0, tf.int32)], [0, 0]])  # a tree fails on an empty batch
         exactly = tf.minimum(tf.maximum(self.effort.reorder * deeper(found, self.effort.k), found), self.count)
@@ -152,12 +166,39 @@ class Scann(tf.Module):
         phantom = tf.math.is_nan(scores)  # places without an item come back as row 0
         return pad(tf.where(phantom, -np.inf, scores), tf.where(phantom, NOTHING, rows), k)
 
+    def release(self) -> None:
+        """See `Searcher.release`."""
+        if self._searched:
+            tf.raw_ops.DestroyResourceOp(resource=self._made(), ignore_lookup_error=True)
+            self._searched = False
+
     def _leaves(self, found: tf.Tensor) -> tf.Tensor:
         """Leaves searched for so many items: those of the effort, and more where these could not hold enough."""
         share = tf.cast(_SLACK * found, tf.float32) / tf.cast(self.count, tf.float32)
         needed = tf.cast(tf.math.ceil(share * self.layout.leaves), tf.int32)
         leaves = more_leaves(self.effort.leaves, found, self.effort.k)
         return tf.minimum(tf.maximum(leaves, doubled(needed, self.effort.leaves)), self.layout.leaves)
+
+
+class _WhenLoaded(tf.saved_model.experimental.TrackableResource):
+    """Has ScaNN make its searcher while an exported graph is loaded: before any call, of which the first two of two
+    signatures could else make it at once."""
+
+    def __init__(self, name: str, make: Callable[[], tf.Tensor]) -> None:
+        super().__init__()
+        self._named, self._make = name, make
+
+    def _create_resource(self) -> tf.Tensor:
+        """Something that is called by a name: the searcher itself cannot be made before its tensors are read."""
+        return tf.raw_ops.MutexV2(container="", shared_name=f"{self._named}-loaded")
+
+    def _initialize(self) -> None:
+        self._make()
+
+
+def _made(state: scann_ops.ScannState, name: str) -> tf.Tensor:
+    """The searcher of that name, made of the tensors where it does not exist."""
+    return scann_ops.tensors_to_scann(*(getattr(state, part) for part in _MADE_OF), container="", shared_name=name)
 
 
 def _array(name: str, part: tf.Variable) -> np.ndarray:

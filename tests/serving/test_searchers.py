@@ -86,6 +86,16 @@ def test_an_empty_batch_of_queries(kind):
 
 
 @pytest.mark.parametrize("kind", SEARCHERS)
+def test_what_was_given_back_is_made_again_by_the_next_search(kind):
+    vectors, queries = _world(200)
+    searcher = _thorough(kind.build(vectors))
+    searcher.release()  # nothing was searched yet
+    for _ in range(2):
+        np.testing.assert_array_equal(_search(searcher, queries, 10)[1], _brute_force(vectors, queries, 10))
+        searcher.release()
+
+
+@pytest.mark.parametrize("kind", SEARCHERS)
 def test_saved_and_loaded_it_answers_the_same(kind, tmp_path):
     vectors, queries = _world(500)
     searcher = kind.build(vectors)
