@@ -37,7 +37,7 @@ def write_variables(model: Path, variables: Mapping[str, np.ndarray], others: Pa
         *([lambda: _tensors(others, given)] if others else []),
     ]
     prefixes = [str(model / _PREFIX.parent / f"shard-{number}" / "part") for number in range(len(shards))]
-    with ThreadPoolExecutor(len(shards)) as writers:  # a file system is slower than a core
+    with ThreadPoolExecutor(len(shards)) as writers:  # writing a gigabyte keeps a core busy for seconds
         list(writers.map(lambda prefix, tensors: _save(prefix, tensors()), prefixes, shards))
     tf.raw_ops.MergeV2Checkpoints(
         checkpoint_prefixes=prefixes, destination_prefix=str(model / _PREFIX), delete_old_dirs=True
