@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,8 @@ class World:
         rng = np.random.default_rng(0)
         items = rng.standard_normal((ITEMS, DIMENSIONS), np.float32)
         if clusters:
-            items = items / 2 + rng.standard_normal((clusters, DIMENSIONS), np.float32)[np.arange(ITEMS) % clusters]
+            centres = rng.standard_normal((clusters, DIMENSIONS), np.float32)
+            items = np.float32(0.5) * items + centres[np.arange(ITEMS) % clusters]
         target = rng.integers(0, ITEMS, rows).astype(np.int32)
         noise = rng.standard_normal((rows, DIMENSIONS), np.float32)
         return cls(np.float32(planted) * items[target] + noise, items, target)
@@ -64,7 +66,7 @@ class Setting:
     """A way to use FactorizedTopK: how it gets its candidates, and how many queries at a time."""
 
     words: str
-    candidates: Callable[[np.ndarray], Layers.TopK | tf.data.Dataset]
+    candidates: Callable[[np.ndarray], tf.keras.layers.Layer | tf.data.Dataset]
     queries: int
 
 
@@ -72,14 +74,14 @@ def measure() -> list[Row]:
     """FactorizedTopK at its default and, twice, at every setting; then the best three of them and ours, by turns."""
     world, all_hit, clustered = World.draw(), World.draw(planted=1.0), World.draw(clusters=200)
     default, by_scores = peer(DEFAULT, world)
-    tried = sorted(settings(), key=lambda setting: min(peer(setting, world)[0] for _ in range(2)))
+    tried = sorted(settings(), key=lambda setting: min(_seconds(setting, world) for _ in range(2)))
     rates, in_lists = (ours(world, search) for search in (rank_targets, rank))
-    runs = {
+    runs: dict[str, Callable[[], float]] = {
         "counted": lambda: _clock(lambda: ours(world, rank_targets)),
         "all hit": lambda: _clock(lambda: ours(all_hit, rank_targets)),
         "listed": lambda: _clock(lambda: ours(world, rank)),
         "clustered": lambda: _clock(lambda: ours(clustered, rank)),
-        **{setting.words: lambda setting=setting: peer(setting, world)[0] for setting in tried[:3]},
+        **{setting.words: partial(_seconds, setting, world) for setting in tried[:3]},
     }
     times = _by_turns(runs)
     best = min((setting.words for setting in tried[:3]), key=lambda words: times[words])
@@ -141,6 +143,10 @@ def peer(setting: Setting, world: World) -> tuple[float, Rates]:
     return time.perf_counter() - started, dict(zip(KS, rates, strict=True))
 
 
+def _seconds(setting: Setting, world: World) -> float:
+    return peer(setting, world)[0]
+
+
 def _by_ids(world: World) -> Rates:
     metric = tfrs.metrics.FactorizedTopK(_brute_force(world.items), ks=KS)
     pairs = world.queries, world.items[world.target], world.target
@@ -167,12 +173,12 @@ def settings() -> Iterator[Setting]:
                 yield Setting(words, _streaming(size, parallel), queries)
 
 
-def _brute_force(items: np.ndarray) -> Layers.TopK:
+def _brute_force(items: np.ndarray) -> tf.keras.layers.Layer:
     return Layers.BruteForce(k=max(KS)).index(items)
 
 
-def _streaming(size: int, parallel: int) -> Callable[[np.ndarray], Layers.TopK]:
-    def layer(items: np.ndarray) -> Layers.TopK:
+def _streaming(size: int, parallel: int) -> Callable[[np.ndarray], tf.keras.layers.Layer]:
+    def layer(items: np.ndarray) -> tf.keras.layers.Layer:
         options = {"handle_incomplete_batches": False, "num_parallel_calls": parallel, "sorted_order": False}
         batches = tf.data.Dataset.from_tensor_slices(items).batch(size).cache()
         return Layers.Streaming(k=max(KS), **options).index_from_dataset(batches)

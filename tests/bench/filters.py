@@ -37,10 +37,10 @@ def measure(items: int) -> Iterator[Row]:
     region = (cluster % 10).astype(str)
     filters = Filters(texts | {"region": region})
     far = ((cluster[own] + 5) % 10).astype(str)
-    asked = {"no filter": ({}, np.ones((1, items), bool))}
+    asked: dict[str, tuple[dict[str, list[str]], np.ndarray]] = {"no filter": ({}, np.ones((1, items), bool))}
     for share in SHARES:
         asked[f"{share:g} of the items"] = ({f"{share:g}": ["in"] * QUERIES}, (texts[f"{share:g}"] == "in")[None])
-    asked[FAR] = ({"region": far}, far[:, None] == region[None])
+    asked[FAR] = ({"region": list(far)}, far[:, None] == region[None])
     truth = {name: brute_force(queries, vectors, kept) for name, (_, kept) in asked.items()}
     exact = seconds(searched(build_searcher("exact", vectors), vectors, Filters({})), queries, {})[0]
     yield Row("exact, no filter", 1e6 * exact, "microseconds", f"{items:,} items, k = {K}, {QUERIES} queries")

@@ -77,7 +77,7 @@ def _build(asked: Asked, progress: Progress) -> Iterator[Row]:
 
 
 def _real(asked: Asked, progress: Progress) -> Iterator[Row]:
-    file = asked.vectors or vectors_of_run(asked.run, progress)
+    file = vectors_of_run(asked.run, progress) if asked.run else asked.vectors
     return rows_of("tests.bench.index_frontier", 0, asked.seconds, file)
 
 

@@ -101,7 +101,8 @@ def measure(
     builds: dict[str, list[float]] = {}
     left: dict[str, list[Setting]] = {}
     for peer, indexes in contenders(items, k, seconds, progress).items():
-        builds[peer], trials = [], []
+        builds[peer] = []
+        trials: list[Trial] = []
         for index in indexes:
             builds[peer].append(index.seconds)
             trials += climbed(index, choosing, trials)

@@ -223,7 +223,7 @@ def _found(index, queries: np.ndarray, k: int, asked=None) -> tuple[np.ndarray, 
 
 @contextmanager
 def _all_cores() -> Iterator[None]:
-    faiss.omp_set_num_threads(os.cpu_count())
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
     yield
     faiss.omp_set_num_threads(1)
 

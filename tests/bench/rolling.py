@@ -30,9 +30,9 @@ SETTINGS = (
 def measure(asked: Asked) -> list[Row]:
     """Fit up to the test cut if need be, with every seed, and replay what follows."""
     rows: list[Row] = []
-    for seed in range(asked.seeds):
+    for seed in asked.seeds:
         work = open_run(asked.config("movielens-1m", *SETTINGS, seed=seed))
-        prefix = f"seed {seed}, " if asked.seeds > 1 else ""
+        prefix = f"seed {seed}, " if len(asked.seeds) > 1 else ""
         rows += _rows(load_rolling(replay_run(work, Progress())), prefix)
     return rows
 

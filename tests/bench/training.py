@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ WIDTH, PATIENCE, MOST = 32, 5, 20  # epochs
 GOAL = 10
 BATCH, SMALLER, WITH_METRICS = 8192, 2048, 10 * 8192  # batch sizes, and examples
 ID = {"kind": "id", "dimension": WIDTH, "dropout": 0.0, "min_count": 1}
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "towers": {
         "embedding_dim": WIDTH,
         "item_bias": False,
@@ -168,7 +169,7 @@ def fit_ours(config: Config) -> Fit:
     dataset, _ = _judged(config)
     fit = Fit()
 
-    def record(epoch: int, scalars: dict[str, float]) -> None:
+    def record(epoch: int, scalars: Mapping[str, float]) -> None:
         if not fit.seconds:
             fit.start = time.perf_counter() - STARTED - scalars["seconds"]
         fit.seconds.append(scalars["seconds"])
@@ -200,15 +201,16 @@ def _peak() -> float:
 
 def main(arguments: list[str]) -> None:
     """DATA, or what one process of the benchmark is to fit: tutorial DATA [BATCH], metrics DATA, twinspire DATA."""
-    sides = {
-        "tutorial": lambda data, batch=str(BATCH): fit_peer(config(data), int(batch), metrics=False),
-        "metrics": lambda data: fit_peer(config(data), BATCH, metrics=True),
-        "twinspire": lambda data: fit_ours(config(data)),
-    }
-    if not arguments or arguments[0] not in sides:
-        bench("training", lambda: measure(*arguments or ["data/ml-1m"]))
-        return
-    fit = sides[arguments[0]](*arguments[1:])
+    match arguments:
+        case ["tutorial", data, *batch]:
+            fit = fit_peer(config(data), int(*batch or [str(BATCH)]), metrics=False)
+        case ["metrics", data]:
+            fit = fit_peer(config(data), BATCH, metrics=True)
+        case ["twinspire", data]:
+            fit = fit_ours(config(data))
+        case _:
+            bench("training", lambda: measure(*arguments or ["data/ml-1m"]))
+            return
     fit.peak = _peak()
     print(json.dumps(asdict(fit)))
 
