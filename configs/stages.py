@@ -307,6 +307,9 @@ class Index(Section):
     candidates: Count = 100
     builds: Count = 3  # layouts of the searcher that tuning may build
     core_ops: bool = True  # where ScaNN is what is searched by
+    # parts that the index is built in, one after the other, which takes less memory, and searched one after the other,
+    # which takes longer; 0: as few as fit into the memory that is free
+    shards: int = Field(default=0, ge=0, le=64)
     # items beside the index, or out of date in it, as a share of it, above which an upsert builds the index again
     delta: float = Field(default=0.05, ge=0, le=1)
 

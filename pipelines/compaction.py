@@ -40,8 +40,10 @@ def compact_if_due(
         return variables, outcome, False
     items, width = int(variables["retrieval/listed"].sum()), variables["retrieval/delta_vectors"].shape[1]
     try:
-        refuse_what_does_not_fit(estimate(manifest["searcher"], items, width, builds=1), free_memory())
-        changed = compacted(variables, manifest["searcher"], _layout(manifest))
+        kind, layout = manifest["searcher"], _layout(manifest)
+        wanted = estimate(kind, items, width, builds=1, shards=int(layout.get("shards", 1)))
+        refuse_what_does_not_fit(wanted, free_memory())
+        changed = compacted(variables, kind, layout)
     except (CannotCompact, DoesNotFit) as error:
         if not needed:
             return variables, outcome, False

@@ -38,6 +38,8 @@ def compacted(variables: Variables, kind: str, layout: dict[str, float]) -> dict
     except tf.errors.InvalidArgumentError as error:  # codes or leaves that so few items cannot fill
         said = str(error.message).strip().splitlines()[0]
         raise CannotCompact(f"{kind} cannot be built over {len(rows):,} items with {layout} ({said})") from None
+    if layout and searcher.layout.shards != layout.get("shards", 1):  # the graph searches so many
+        raise CannotCompact(f"{len(rows):,} items are too few for {layout}")
     changed = dict(variables)
     for name, part in searcher.parts.items():
         changed[f"retrieval/searcher/{name}"] = part.numpy()

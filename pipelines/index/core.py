@@ -8,7 +8,7 @@ from pathlib import Path
 from configs.stages import Index
 from pipelines.index.item_index import ItemIndex
 from pipelines.index.record import IndexTuning, save_index_tuning
-from serving.searchers import EXACT_BELOW, Searcher, load_searcher
+from serving.searchers import EXACT_BELOW, Searcher, load_searcher, save_searcher
 
 _SEARCHER = "searcher-core.npz"
 
@@ -22,7 +22,7 @@ def core_kind(asked: Index, kind: str, size: int) -> str | None:
 
 def save_core(searcher: Searcher, tuning: IndexTuning, folder: Path) -> None:
     """Write it beside an index, whose items it shares."""
-    searcher.save(folder / _SEARCHER)
+    save_searcher(searcher, folder / _SEARCHER)
     save_index_tuning(tuning, folder, core=True)
 
 

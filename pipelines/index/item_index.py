@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.dataset import Dataset
 from pipelines.split import Cut
 from pipelines.vectors import Vectors
-from serving.searchers import Searcher, build_searcher, load_searcher
+from serving.searchers import Searcher, build_searcher, load_searcher, save_searcher
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ItemIndex:
 
 def save_index(index: ItemIndex, folder: Path) -> None:
     """Write the searcher and the vectors."""
-    index.searcher.save(folder / "searcher.npz")
+    save_searcher(index.searcher, folder / "searcher.npz")
     np.savez(folder / "vectors.npz", rows=index.rows, static=index.static, trend=index.trend)
 
 

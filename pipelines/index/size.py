@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import UserError
+from configs.stages import Index
 from serving.searchers import kind_of
 
 # bytes at the peak of a build, times those of the vectors it is given, and of what is left of it: the best so far stays
@@ -16,6 +17,7 @@ _BESIDE = {"exact": 2.1, "ivf": 3.4, "scann": 2.7}
 _KEPT = {"exact": 1.0, "ivf": 1.1, "scann": 1.3}
 _LEARNED_ON = 250_000  # items at most, of which ScaNN holds three copies meanwhile
 _SECONDS = {"exact": 0.0, "ivf": 40.0, "scann": 15.0}  # for a million items of 64 numbers, on two cores
+_SHARDS = (1, 2, 4, 8, 16)  # tried in turn: more save little, as what is left of each stays
 _MEMINFO = Path("/proc/meminfo")
 _CGROUPS = Path("/proc/self/cgroup")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -27,32 +29,56 @@ class DoesNotFit(UserError):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What building and tuning an index of a kind over so many items takes: bytes beside the vectors, and seconds for
-    each layout that is built, of which tuning searches besides."""
+    """What building and tuning an index of a kind over so many items takes, in so many shards: bytes beside the
+    vectors, and seconds for each layout that is built, of which tuning searches besides."""
 
     kind: str
     items: int
     width: int
     nbytes: int
     seconds: float
+    shards: int = 1
 
     @property
     def words(self) -> str:
         """In one line."""
-        return f"about {_gigabytes(self.nbytes)} beside the vectors, and {self.seconds:,.0f} s for each layout"
+        parts = f" in {self.shards} shards" if self.shards > 1 else ""
+        return f"about {_gigabytes(self.nbytes)} beside the vectors{parts}, and {self.seconds:,.0f} s for each layout"
 
 
-def estimate(kind: str, items: int, width: int, builds: int, then: str | None = None) -> Estimate:
+def estimate(kind: str, items: int, width: int, builds: int, then: str | None = None, shards: int = 1) -> Estimate:
     """For `items` vectors of `width` float32; kind as `build_searcher` has it, builds: layouts tried at most; then: a
-    second searcher that is built while the first one is held."""
+    second searcher that is built while the first one is held; shards: parts that each is built in."""
     kind = kind_of(kind, items)
+    shards = 1 if kind == "exact" else shards
     vectors = 4 * items * width
     held = _KEPT[kind] if builds > 1 else 0.0
     seconds = _SECONDS[kind] * items * width / (1e6 * 64)
-    sample = 3 * 4 * min(items, _LEARNED_ON) * width if kind == "scann" else 0
-    second = round((_KEPT[kind] + _BESIDE[then]) * vectors) if then else 0
-    first = round((_BESIDE[kind] + held) * vectors) + sample
-    return Estimate(kind, items, width, max(first, second), seconds)
+    sample = 3 * 4 * min(items // shards, _LEARNED_ON) * width if kind == "scann" else 0
+    second = round((_KEPT[kind] + _building(then, shards)) * vectors) if then else 0
+    first = round((_building(kind, shards) + held) * vectors) + sample
+    return Estimate(kind, items, width, max(first, second), seconds, shards)
+
+
+def _building(kind: str, shards: int) -> float:
+    """Times the vectors' bytes: the last shard while it is built, and what is left of the others."""
+    if kind == "exact":  # has none
+        return _BESIDE[kind]
+    return (_BESIDE[kind] + (shards - 1) * _KEPT[kind]) / shards
+
+
+def fitting(asked: Index, items: int, width: int, then: str | None, free: int) -> Estimate:
+    """What building the index that is asked for takes, in as few shards as fit where no number of them is asked for.
+
+    then: as `estimate` has it; free: bytes. Raises: DoesNotFit.
+    """
+    wanted = [
+        estimate(asked.searcher, items, width, asked.builds, then, shards)
+        for shards in ((asked.shards,) if asked.shards else _SHARDS)
+    ]
+    found = next((one for one in wanted if one.nbytes <= free), wanted[-1])
+    refuse_what_does_not_fit(found, free)
+    return found
 
 
 def refuse_what_does_not_fit(wanted: Estimate, free: int) -> None:

@@ -13,8 +13,8 @@ from pipelines.index.core import core_kind, save_core
 from pipelines.index.filtered import recall_under_filters
 from pipelines.index.item_index import ItemIndex, save_index
 from pipelines.index.record import save_index_tuning
-from pipelines.index.size import estimate, free_memory, refuse_what_does_not_fit
-from pipelines.index.tuning import tune
+from pipelines.index.size import fitting, free_memory
+from pipelines.index.tuning import Goal, tune
 from pipelines.index.words import tuning_words
 from pipelines.progress import Progress
 from pipelines.projector import write_projector
@@ -35,15 +35,13 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
     rows = np.flatnonzero(dataset.eligible(cut)).astype(np.int32)
     second = core_kind(asked, kind_of(asked.searcher, len(rows)), len(rows))
-    wanted = estimate(asked.searcher, len(rows), vectors.items.shape[1], asked.builds, second)
-    refuse_what_does_not_fit(wanted, free_memory())
+    wanted = fitting(asked, len(rows), vectors.items.shape[1], second, free_memory())
     if wanted.nbytes > _WORTH_SAYING:
         progress.say(f"{wanted.kind} over {len(rows):,} items will take {wanted.words}")
     progress.expect(asked.builds, "layouts")
     items, queries = vectors.items[rows], vectors.of(_validation(dataset))
-    searcher, tuning = tune(
-        asked.searcher, items, queries, asked.candidates, asked.target_recall, asked.builds, progress.advance
-    )
+    goal = Goal(asked.candidates, asked.target_recall, wanted.shards)
+    searcher, tuning = tune(asked.searcher, items, queries, goal, asked.builds, progress.advance)
     filters = {name: texts[rows] for name, texts in filters_of(dataset).items()}
     under = recall_under_filters(searcher, items, filters, queries[1::2], asked.candidates)
     tuning = replace(tuning, filtered=under)
@@ -52,7 +50,7 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     save_index_tuning(tuning, out)
     if second:
         progress.expect(1, "layouts of core operations")
-        core, tuned = tune(second, items, queries, asked.candidates, asked.target_recall, 1, progress.advance)
+        core, tuned = tune(second, items, queries, goal, 1, progress.advance)
         progress.say(f"{core.kind}, of core operations alone: {tuning_words(tuned)}")
         save_core(core, tuned, out)
     write_projector(dataset, vectors.static[:, : config.towers.embedding_dim], cut, out / "tensorboard")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from pipelines.evaluation.bootstrap import Interval, interval
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import IndexTuning, Trial
 from serving import searchers
-from serving.searchers import Exact, Searcher, build_searcher
+from serving.searchers import Exact, Searcher, build_searcher, kind_of, sharded_layout
 from towers.backend import tf, traced
 
 _TIMED = 200  # searches, after a tenth of them to warm up
@@ -28,25 +28,35 @@ _SAVES = 0.97  # of the time so far, or less: what another layout must bring to 
 Found = tuple[Searcher, IndexTuning]
 
 
+@dataclass(frozen=True)
+class Goal:
+    """The recall at k that a searcher is to reach, and how many shards it is to be built in."""
+
+    k: int
+    recall: float
+    shards: int = 1
+
+
 def tune(
-    kind: str, vectors: np.ndarray, queries: np.ndarray, k: int, target: float, builds: int, advance: Callable[[], None]
+    kind: str, vectors: np.ndarray, queries: np.ndarray, goal: Goal, builds: int, advance: Callable[[], None]
 ) -> Found:
     """The tuned searcher over vectors [N, D], for query vectors [Q, D] or [Q, m, D], and what was tried.
 
     kind as `build_searcher` has it; builds: layouts tried at most; `advance` is called after each.
     """
-    searcher = build_searcher(kind, vectors)
+    kind = kind_of(kind, len(vectors))
+    searcher = build_searcher(kind, vectors, sharded_layout(kind, len(vectors), goal.shards))
     if searcher.effort is None:
         advance()
-        return searcher, IndexTuning(searcher.kind, k, target, (), 0, Interval(1.0, 1.0, 1.0, len(queries)))
-    bench = _Bench(vectors, queries, k, target)
+        return searcher, IndexTuning(kind, goal.k, goal.recall, (), 0, Interval(1.0, 1.0, 1.0, len(queries)))
+    bench = _Bench(vectors, queries, goal)
     best = bench.cheapest(searcher)
     advance()
     untried = list(searcher.layouts())
     for _ in range(builds - 1):
         if not untried:
             break
-        other = build_searcher(searcher.kind, vectors, untried.pop(0))
+        other = build_searcher(kind, vectors, untried.pop(0))
         found = bench.cheapest(other)
         if bench.better(found, best):
             best, searcher, other = found, other, searcher
@@ -54,17 +64,17 @@ def tune(
         other.release()
         advance()
     searcher.effort = bench.efforts[best]
-    return searcher, IndexTuning(searcher.kind, k, target, tuple(bench.trials), best, bench.judged(searcher))
+    return searcher, IndexTuning(kind, goal.k, goal.recall, tuple(bench.trials), best, bench.judged(searcher))
 
 
 class _Bench:
     """Measures efforts, each at most once, and remembers them by place."""
 
-    def __init__(self, vectors: np.ndarray, queries: np.ndarray, k: int, target: float) -> None:
-        self._k, self._target = k, target
+    def __init__(self, vectors: np.ndarray, queries: np.ndarray, goal: Goal) -> None:
+        self._k, self._target = goal.k, goal.recall
         self._queries, self._held_out = queries[::2], queries[1::2]
         exact = Exact.build(vectors)
-        self._truth = [search(exact, part, k)[1] for part in (self._queries, self._held_out)]
+        self._truth = [search(exact, part, goal.k)[1] for part in (self._queries, self._held_out)]
         self.trials: list[Trial] = []
         self.efforts: list[Any] = []
         self.layouts: list[Any] = []

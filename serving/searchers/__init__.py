@@ -6,7 +6,9 @@ an exported graph, and from a saved file alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from serving.searchers.exact import Exact
 from serving.searchers.ivf import Ivf
 from serving.searchers.scann import Scann
 from serving.searchers.several import search
+from serving.searchers.sharded import Sharded
 
 _KINDS: dict[str, type[Searcher]] = {"exact": Exact, "scann": Scann, "ivf": Ivf}
 EXACT_BELOW = 20_000  # ScaNN's own guidance: below this, brute force is as fast
@@ -25,7 +28,8 @@ EXACT_BELOW = 20_000  # ScaNN's own guidance: below this, brute force is as fast
 def build_searcher(name: str, vectors: np.ndarray, layout: Any = None) -> Searcher:
     """Build a searcher over `vectors` [N, D] float32; name is "exact", "scann", "ivf" or "auto", layout one of the
     kind's own."""
-    return _KINDS[kind_of(name, len(vectors))].build(vectors, layout)
+    kind = _KINDS[kind_of(name, len(vectors))]
+    return Sharded.build(kind, vectors, layout) if _shards(layout) > 1 else kind.build(vectors, layout)
 
 
 def kind_of(name: str, items: int) -> str:
@@ -44,11 +48,38 @@ def layout_of(name: str, numbers: Mapping[str, float]) -> Any:
     return of(**numbers) if of else None
 
 
+def sharded_layout(kind: str, items: int, shards: int) -> Any:
+    """The usual layout of a kind over so many items in so many parts; None where the kind has none."""
+    of: Any = _KINDS[kind].layout_type
+    return replace(of.of(math.ceil(items / shards)), shards=shards) if of else None
+
+
+def save_searcher(searcher: Searcher, path: Path) -> None:
+    """Write everything that a search needs to one .npz file."""
+    np.savez(path, kind=searcher.kind, shards=_shards(searcher.layout), **searcher.arrays)  # type: ignore[arg-type]
+
+
 def load_searcher(path: Path) -> Searcher:
-    """Read what `Searcher.save` wrote."""
+    """Read what `save_searcher` wrote, an array at a time."""
     with np.load(path, allow_pickle=False) as saved:
-        parts = dict(saved)
-    return _KINDS[str(parts.pop("kind"))].restore(parts)
+        kind, shards = _KINDS[str(saved["kind"])], int(saved["shards"])
+        return Sharded.restore(kind, saved, shards) if shards > 1 else kind.restore(saved)
 
 
-__all__ = ["Exact", "Ivf", "Scann", "Searcher", "build_searcher", "kind_of", "layout_of", "load_searcher", "search"]
+def _shards(layout: Any) -> int:
+    return layout.shards if layout else 1
+
+
+__all__ = [
+    "Exact",
+    "Ivf",
+    "Scann",
+    "Searcher",
+    "build_searcher",
+    "kind_of",
+    "layout_of",
+    "load_searcher",
+    "save_searcher",
+    "search",
+    "sharded_layout",
+]

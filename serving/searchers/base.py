@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,8 +51,9 @@ class Searcher(Protocol):
     def release(self) -> None:
         """Give back what a search made beside the variables; it stays as long as the process otherwise."""
 
-    def save(self, path: Path) -> None:
-        """Write everything that a search needs to one .npz file."""
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """Everything that a search needs, by name: what the variables hold as it is, not copied."""
 
     @classmethod
     def build(cls, vectors: np.ndarray, layout: Any = None) -> Searcher:
@@ -61,7 +61,12 @@ class Searcher(Protocol):
 
     @classmethod
     def restore(cls, parts: Mapping[str, np.ndarray]) -> Searcher:
-        """Rebuild from the arrays that `save` wrote."""
+        """Rebuild from `arrays`, of which each is read once."""
+
+
+def held(variable: tf.Variable) -> np.ndarray:
+    """What a variable of numbers holds, not copied."""
+    return np.asarray(memoryview(variable.read_value()))
 
 
 def pad(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from serving.searchers.base import pad
+from serving.searchers.base import held, pad
 from towers.backend import tf
 
 
@@ -36,9 +35,10 @@ class Exact(tf.Module):
     def release(self) -> None:
         """See `Searcher.release`: nothing is made."""
 
-    def save(self, path: Path) -> None:
-        """Write the vectors."""
-        np.savez(path, kind=self.kind, vectors=self.vectors.numpy())
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The vectors."""
+        return {"vectors": held(self.vectors)}
 
     def efforts(self, k: int) -> Sequence[Sequence[None]]:
         """None: every search is exact."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from serving.searchers.base import USUAL, doubled, more_leaves, pad
+from serving.searchers.base import USUAL, doubled, held, more_leaves, pad
 from towers.backend import tf, traced
 
 _LEAVES = 4.0  # times sqrt(N): smaller than ScaNN's, as every item of a leaf is scored exactly
@@ -28,9 +27,11 @@ _BLOCK = 8192  # items whose leaf is looked up at once
 
 @dataclass(frozen=True)
 class Layout:
-    """Leaves: cells of k-means; some may turn out empty and are dropped."""
+    """Leaves: cells of k-means; some may turn out empty and are dropped. Of more than one shard they are those of each
+    (`sharded.Sharded`)."""
 
     leaves: int
+    shards: int = 1
 
     @classmethod
     def of(cls, size: int) -> Layout:
@@ -96,11 +97,12 @@ class Ivf(tf.Module):
     def release(self) -> None:
         """See `Searcher.release`: nothing is made."""
 
-    def save(self, path: Path) -> None:
-        """Write the items by leaf, the layout and the effort."""
-        arrays = {name: part.numpy() for name, part in self.parts.items()}
-        effort = {"searched": self.effort.leaves, "k": self.effort.k}
-        np.savez(path, kind=self.kind, leaves=self.layout.leaves, **effort, **arrays)  # type: ignore[arg-type]
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The items by leaf, the layout and the effort."""
+        numbers = {"leaves": self.layout.leaves, "searched": self.effort.leaves, "k": self.effort.k}
+        cells = {name: held(part) for name, part in self.parts.items()}
+        return {name: np.array(number) for name, number in numbers.items()} | cells
 
     def efforts(self, k: int) -> Sequence[Sequence[Effort]]:
         """One ladder of more and more leaves."""
@@ -110,7 +112,7 @@ class Ivf(tf.Module):
     def layouts(self) -> Sequence[Layout]:
         """More and fewer leaves, as far as there are items for them."""
         numbers = (round(self.layout.leaves * times) for times in (2.0, 0.5))
-        return [Layout(leaves) for leaves in numbers if 1 <= leaves <= self.size]
+        return [replace(self.layout, leaves=leaves) for leaves in numbers if 1 <= leaves <= self.size]
 
     @property
     def parts(self) -> Mapping[str, tf.Variable]:

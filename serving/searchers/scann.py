@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from scann.scann_ops.py import scann_ops
 
-from serving.searchers.base import NOTHING, USUAL, deeper, doubled, more_leaves, pad
+from serving.searchers.base import NOTHING, USUAL, deeper, doubled, held, more_leaves, pad
 from towers.backend import tf
 
 _TREE_FROM = 100_000  # items; below, hashing every item is as fast (ScaNN's guidance)
@@ -42,11 +41,13 @@ _STRINGS = ("scann_config", "serialized_partitioner", "ah_codebook")
 @dataclass(frozen=True)
 class Layout:
     """Leaves of the tree, 0 for none; dimensions that share one 4-bit code, 0 for no codes (brute force); and above
-    which score, as a share of the largest, an error along the vector counts for more (anisotropic threshold)."""
+    which score, as a share of the largest, an error along the vector counts for more (anisotropic threshold). Of more
+    than one shard all this is said of each (`sharded.Sharded`)."""
 
     leaves: int
     dims: int
     threshold: float
+    shards: int = 1
 
     @classmethod
     def of(cls, size: int) -> Layout:
@@ -113,11 +114,14 @@ class Scann(tf.Module):
         effort = Effort(int(parts["searched"]), int(parts["reorder"]), int(parts["k"]))
         return cls(scann_ops.ScannState(tensors), int(parts["size"]), layout, effort)
 
-    def save(self, path: Path) -> None:
-        """Write ScaNN's tensors, the layout and the effort."""
-        tensors = {name: _array(name, getattr(self.state, name)) for name in _TENSORS}
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """ScaNN's tensors, the layout and the effort."""
+        layout = {"leaves": self.layout.leaves, "dims": self.layout.dims, "threshold": self.layout.threshold}
         effort = {"searched": self.effort.leaves, "reorder": self.effort.reorder, "k": self.effort.k}
-        np.savez(path, kind=self.kind, size=self.size, **asdict(self.layout), **effort, **tensors)  # type: ignore[arg-type]
+        numbers = {"size": self.size, **layout, **effort}
+        tensors = {name: _array(name, getattr(self.state, name)) for name in _TENSORS}
+        return {name: np.array(number) for name, number in numbers.items()} | tensors
 
     def efforts(self, k: int) -> Sequence[Sequence[Effort]]:
         """For each number of items scored exactly, more and more leaves; without a tree, a ladder of those numbers."""
@@ -202,11 +206,10 @@ def _made(state: scann_ops.ScannState, name: str) -> tf.Tensor:
 
 
 def _array(name: str, part: tf.Variable) -> np.ndarray:
-    """A tensor of ScaNN's state, not copied, or texts as bytes."""
-    value = part.read_value()
+    """A tensor of ScaNN's state, or texts as bytes."""
     if name in _STRINGS:
-        return np.frombuffer(tf.io.serialize_tensor(value).numpy(), np.uint8)
-    return np.asarray(memoryview(value))  # serialised as one message, ten million vectors would pass its 2 GB
+        return np.frombuffer(tf.io.serialize_tensor(part.read_value()).numpy(), np.uint8)
+    return held(part)  # serialised as one message, ten million vectors would pass its 2 GB
 
 
 def _tensor(name: str, array: np.ndarray) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """What building an index takes, by size: a part of `make bench-index`.
 
-`python -m tests.bench.index_build KIND ITEMS` builds, searches and saves one index in a process of its own, so that its
-peak of memory can be read, and prints what it took as JSON, a line for each step that is done.
+`python -m tests.bench.index_build KIND ITEMS SHARDS` builds, searches and saves one index in a process of its own, so
+that its peak of memory can be read, and prints what it took as JSON, a line for each step that is done.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tests.bench.vectors import DIMENSION, best_rows, clustered, near
 
 SIZES = (100_000, 1_000_000, 5_000_000, 10_000_000)
 KINDS = {"scann": sys.maxsize, "ivf": 1_000_000}  # up to which size
+SHARDS = 8  # of the largest index, once more
 K, QUERIES = 100, 200
 STEEPEST, MOST = 1.15, 16.0  # exponent; GB for the largest of SIZES
 _GB = 1e9
@@ -54,6 +55,9 @@ def measure(sizes: Sequence[int], progress: Progress) -> Iterator[Row]:
             if "seconds" in built.figures:
                 seconds[size] = built.figures["seconds"]
             yield from _rows(kind, size, built)
+            if size == max(SIZES):
+                progress.say(f"build: {kind}, {size:,} items in {SHARDS} shards")
+                yield from _rows(f"{kind} in {SHARDS} shards", size, _built(kind, size, SHARDS))
         if len(seconds) > 1:
             steepness = exponent([*seconds], [*seconds.values()])
             reference = f"fitted to {len(seconds)} sizes, {min(seconds):,} to {max(seconds):,}, all cores"
@@ -61,10 +65,10 @@ def measure(sizes: Sequence[int], progress: Progress) -> Iterator[Row]:
             yield Row(f"{kind}: build time grows with size to the power", steepness, "", reference, *goal)
 
 
-def _built(kind: str, size: int) -> Built:
+def _built(kind: str, size: int, shards: int = 1) -> Built:
     built = Built()
     try:
-        for line in lines_of("tests.bench.index_build", kind, size):
+        for line in lines_of("tests.bench.index_build", kind, size, shards):
             built.reason = line.pop("refused", "")
             built.figures |= line
     except PartFailed as failed:
@@ -98,7 +102,7 @@ def _rows(kind: str, size: int, built: Built) -> Iterator[Row]:
         yield Row(f"{what}: not done", 0, "", built.reason + given, "built, searched and saved", False)
 
 
-def build(kind: str, size: int, tell: Callable[[dict[str, Any]], None]) -> None:
+def build(kind: str, size: int, shards: int, tell: Callable[[dict[str, Any]], None]) -> None:
     """Build, search and save, and tell of each."""
     memory, disk = _room()
     if reason := refusal(size, memory, disk):
@@ -106,7 +110,7 @@ def build(kind: str, size: int, tell: Callable[[dict[str, Any]], None]) -> None:
         return
     _no_more_than(memory)
     tell({"room": memory})
-    from serving.searchers import build_searcher
+    from serving.searchers import build_searcher, save_searcher, sharded_layout
     from towers.backend import tf
 
     rng = np.random.default_rng(0)
@@ -114,7 +118,7 @@ def build(kind: str, size: int, tell: Callable[[dict[str, Any]], None]) -> None:
     queries = near(rng, vectors[rng.integers(0, size, QUERIES)])
     started = time.perf_counter()
     try:
-        searcher = build_searcher(kind, vectors)
+        searcher = build_searcher(kind, vectors, sharded_layout(kind, size, shards))
     except UserError as refused:
         tell({"refused": str(refused)})
         return
@@ -131,7 +135,7 @@ def build(kind: str, size: int, tell: Callable[[dict[str, Any]], None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "searcher.npz"
         started = time.perf_counter()
-        searcher.save(path)
+        save_searcher(searcher, path)
         spent = time.perf_counter() - started
         tell({"saved": spent, "file": path.stat().st_size, "peak": max(peak, _peak())})
 
@@ -165,4 +169,4 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    build(sys.argv[1], int(sys.argv[2]), lambda told: print(json.dumps(told), flush=True))
+    build(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), lambda told: print(json.dumps(told), flush=True))

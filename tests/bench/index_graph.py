@@ -59,9 +59,11 @@ def _tuned(kind: str, vectors: np.ndarray, queries: np.ndarray, truth: np.ndarra
     """The layout and depth that reach the recall quickest, as the index stage finds them, and of the leaves no more
     than the recall needs on average: recall is then as equal as whole leaves allow."""
     from pipelines.candidates import search
-    from pipelines.index.tuning import tune
+    from pipelines.index.tuning import Goal, tune
 
-    searcher, _ = tune(kind, vectors, queries, K, RECALL, BUILDS, partial(progress.say, f"graph: {kind}, a layout"))
+    searcher, _ = tune(
+        kind, vectors, queries, Goal(K, RECALL), BUILDS, partial(progress.say, f"graph: {kind}, a layout")
+    )
     if searcher.effort is None:
         return searcher
     number = "leaves" if searcher.effort.leaves else "reorder"  # without a tree, what is scored exactly

@@ -17,7 +17,7 @@ from pipelines.export import write_bundles
 from pipelines.index.core import core_kind, load_core, save_core
 from pipelines.index.item_index import ItemIndex, load_index, save_index
 from pipelines.index.record import load_core_tuning, save_index_tuning
-from pipelines.index.tuning import tune
+from pipelines.index.tuning import Goal, tune
 from pipelines.progress import Progress
 from pipelines.publish import BUNDLE, CORE
 from pipelines.rank import new_ranker
@@ -63,7 +63,7 @@ def exports(data, tmp_path_factory) -> Path:
     vectors = Vectors(data.config, new_towers(data, encoded), encoded, data.trend_at(data.cuts.test))
     queries = vectors.of(data.validation_requests)
     for kind in ("scann", "ivf"):
-        searcher, tuning = tune(kind, vectors.items, queries, K, 0.9, 1, lambda: None)
+        searcher, tuning = tune(kind, vectors.items, queries, Goal(K, 0.9), 1, lambda: None)
         if kind == "scann":
             save_index(ItemIndex(searcher, np.arange(data.n_items), vectors.static, vectors.trend), inputs["index"])
             save_index_tuning(tuning, inputs["index"])

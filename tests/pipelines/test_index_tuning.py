@@ -8,7 +8,7 @@ from pipelines.evaluation.bootstrap import Interval
 from pipelines.index.filtered import recall_under_filters
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import IndexTuning, Trial, load_index_tuning, save_index_tuning
-from pipelines.index.tuning import tune
+from pipelines.index.tuning import Goal, tune
 from pipelines.index.words import tuning_words
 from serving.searchers import Exact
 
@@ -22,17 +22,19 @@ def _world(items=3000, queries=600, width=16):
     return vectors[:items].astype(np.float32), vectors[items:].astype(np.float32)
 
 
-def _tune(kind, vectors, queries, target=0.9, builds=2):
+def _tune(kind, vectors, queries, target=0.9, builds=2, shards=1):
     built = []
-    found = tune(kind, vectors, queries, K, target, builds, lambda: built.append(None))
+    found = tune(kind, vectors, queries, Goal(K, target, shards), builds, lambda: built.append(None))
     return *found, len(built)
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("kind", ["scann", "ivf"])
-def test_the_target_is_met_on_queries_that_played_no_part(kind):
+def test_the_target_is_met_on_queries_that_played_no_part(kind, shards):
     vectors, queries = _world()
-    searcher, tuning, built = _tune(kind, vectors, queries)
+    searcher, tuning, built = _tune(kind, vectors, queries, shards=shards)
     assert built == 2
+    assert {trial.layout["shards"] for trial in tuning.trials} == {searcher.layout.shards} == {shards}
     assert tuning.verdict == "met"
     truth, found = (search(one, queries[1::2], K)[1] for one in (Exact.build(vectors), searcher))
     recall = overlap_by_row(found, truth).mean()

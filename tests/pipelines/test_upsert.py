@@ -301,6 +301,17 @@ def test_a_tree_with_more_leaves_than_items_is_kept_as_it_is_or_refused(tmp_path
     assert {*answers(model)[1]} == {*answers(rebuilt(model, tmp_path))[1]}
 
 
+def test_shards_are_built_again(tmp_path):
+    model = small.export(small.build("ivf", shards=3), tmp_path / "small" / "1").parent
+    shown = [item for row, item in enumerate(IDS) if row not in UNINDEXED]
+    done = upsert(model, table(tmp_path / "t.parquet", NEW), shown[:50], compact=True)
+    assert done.outcome.indexed == len(shown) - 50 + len(NEW)
+    assert read_variables(done.version)["retrieval/searcher/starts"].tolist() == [0, 29, 58]
+    assert answers(model) == answers(rebuilt(model, tmp_path))
+    said = r"^upsert: the index must be built again, and 2 items are too few for .*'shards': 3"
+    refused(model, said, None, [*shown[52:], *NEW], compact=True)
+
+
 def test_where_memory_is_short_an_index_is_built_again_only_if_it_must_be(model, monkeypatch):
     monkeypatch.setattr("pipelines.compaction._FREE", 2)
     monkeypatch.setattr("pipelines.compaction.free_memory", lambda: 0)

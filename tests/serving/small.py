@@ -23,7 +23,7 @@ from serving.mixing import Mixing
 from serving.popularity import PopularityRecommender
 from serving.recommender import Catalogue, Models, Recommender
 from serving.runtime import signature_table
-from serving.searchers import Searcher, build_searcher
+from serving.searchers import Searcher, build_searcher, sharded_layout
 from serving.state import QueryState, write_state
 from towers.backend import tf
 from towers.features import Preprocess, Statistics, encode, statistics
@@ -189,9 +189,11 @@ def tables(rng: np.random.Generator) -> tuple[Arrays, Arrays, Arrays]:
     return items, queries, events
 
 
-def build(searcher: str = "exact", seed: int = 0, mixing: Mixing | None = None, **towers_config: Any) -> Small:
+def build(
+    searcher: str = "exact", seed: int = 0, mixing: Mixing | None = None, shards: int = 1, **towers_config: Any
+) -> Small:
     """A recommender with random weights and other keys of [towers]; 135 of its 150 items are indexed, in an order of
-    their own."""
+    their own, in so many shards."""
     rng = np.random.default_rng(seed)
     config = parse(CONFIG | {"towers": CONFIG["towers"] | towers_config})
     items, queries, events = tables(rng)
@@ -217,7 +219,8 @@ def build(searcher: str = "exact", seed: int = 0, mixing: Mixing | None = None, 
         newcomer=np.random.default_rng(seed + 2).normal(size=TRENDS + mixed.shape[1]).astype(np.float32),
         filters=FILTERS,
     )
-    found: Searcher = build_searcher(searcher, np.concatenate([static, trend, mixed], axis=1)[indexed])
+    layout = sharded_layout(searcher, len(indexed), shards)
+    found: Searcher = build_searcher(searcher, np.concatenate([static, trend, mixed], axis=1)[indexed], layout)
     module = Recommender(config, Models(towers, ranker, found, fitted, mixing), catalogue)
     return Small(config, fitted, items, towers, ranker, catalogue, module)
 

@@ -1,11 +1,23 @@
 """One contract, run against every searcher."""
 
+import tracemalloc
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from serving.searchers import Exact, Ivf, Scann, build_searcher, load_searcher, search
+from serving.searchers import (
+    Exact,
+    Ivf,
+    Scann,
+    Searcher,
+    build_searcher,
+    load_searcher,
+    save_searcher,
+    search,
+    sharded_layout,
+)
 from serving.searchers.scann import Effort, Layout
 from towers.backend import tf, traced
 
@@ -19,7 +31,21 @@ class Tree(Scann):
         return super().build(vectors, replace(layout, leaves=20) if layout.dims else layout)
 
 
-SEARCHERS = [Exact, Scann, Tree, Ivf]
+class Shards:
+    """ScaNN in three parts, or in as many as there are items."""
+
+    kind = "scann"
+
+    @classmethod
+    def build(cls, vectors: np.ndarray, layout: Any = None) -> Searcher:
+        return build_searcher(cls.kind, vectors, layout or sharded_layout(cls.kind, len(vectors), 3))
+
+
+class IvfShards(Shards):
+    kind = "ivf"
+
+
+SEARCHERS = [Exact, Scann, Tree, Ivf, Shards, IvfShards]
 
 
 def _world(items: int, queries: int = 7, width: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +125,7 @@ def test_what_was_given_back_is_made_again_by_the_next_search(kind):
 def test_saved_and_loaded_it_answers_the_same(kind, tmp_path):
     vectors, queries = _world(500)
     searcher = kind.build(vectors)
-    searcher.save(tmp_path / "searcher.npz")
+    save_searcher(searcher, tmp_path / "searcher.npz")
     loaded = load_searcher(tmp_path / "searcher.npz")
     for before, after in zip(_search(searcher, queries, 20), _search(loaded, queries, 20), strict=True):
         np.testing.assert_array_equal(before, after)
@@ -174,7 +200,7 @@ def test_what_tuning_set_is_saved(kind, tmp_path):
     layouts = kind.build(vectors).layouts()
     searcher = kind.build(vectors, layouts[-1] if layouts else None)
     searcher.effort = next((ladder[0] for ladder in searcher.efforts(10)), None)
-    searcher.save(tmp_path / "searcher.npz")
+    save_searcher(searcher, tmp_path / "searcher.npz")
     loaded = load_searcher(tmp_path / "searcher.npz")
     assert (loaded.layout, loaded.effort, loaded.nbytes) == (searcher.layout, searcher.effort, searcher.nbytes)
 
@@ -189,3 +215,29 @@ def test_more_than_the_searched_leaves_hold_is_found_behind_a_tree():
 
 def test_auto_is_exact_for_small_catalogues():
     assert build_searcher("auto", _world(50)[0]).kind == "exact"
+
+
+@pytest.mark.parametrize("kind", ["scann", "ivf"])
+@pytest.mark.parametrize("items", [2, 9, 10, 400])
+def test_shards_are_as_many_as_asked_for_or_one_an_item(kind, items):
+    searcher = build_searcher(kind, _world(items)[0], sharded_layout(kind, items, 4))
+    assert searcher.layout.shards == min(4, items)
+    assert [shard.size for shard in searcher.shards] == np.diff(searcher.starts.numpy(), append=items).tolist()
+    assert searcher.size == items
+
+
+def test_what_is_saved_is_not_copied():
+    for kind in SEARCHERS:
+        searcher = kind.build(_world(200)[0])
+        largest = [max(searcher.arrays.values(), key=lambda array: array.nbytes) for _ in range(2)]
+        assert np.shares_memory(*largest), kind
+
+
+def test_a_file_is_read_an_array_at_a_time(tmp_path):
+    vectors, _ = _world(120_000, width=64)
+    save_searcher(Shards.build(vectors, sharded_layout("scann", len(vectors), 8)), tmp_path / "searcher.npz")
+    tracemalloc.start()
+    load_searcher(tmp_path / "searcher.npz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < vectors.nbytes / 2
