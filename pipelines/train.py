@@ -100,7 +100,7 @@ def new_towers(dataset: Dataset, encoded: Encoded, precision: str = "float32") -
     with computing_in(precision):
         model = TwoTower(dataset.config, encoded.fitted, encoded.items, dataset.trend.columns)
     trend = np.zeros((dataset.n_items, dataset.trend.columns), np.float32)
-    Vectors(dataset.config, model, encoded, trend).of(dataset.validation_requests.take(np.array([0])))
+    Vectors(dataset.config, model, encoded, trend).trace(dataset.validation_requests.take(np.array([0])))
     return model
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +14,7 @@ from pipelines.evaluation.dot_product import DotProduct
 from pipelines.mixing import Mixed
 from pipelines.split import Cut
 from pipelines.tables import Requests
-from towers.backend import tf, traced
+from towers.backend import tf
 from towers.retrieval import TwoTower
 
 _BLOCK = 512
@@ -55,40 +54,39 @@ class Vectors:
         return np.concatenate([self.static, trend, *([mixed.items] if mixed else [])], axis=1)
 
     @cached_property
-    def _embed(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-        static = tf.constant(self.static)
-
-        @traced(reduce_retracing=True)
-        def embed(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-            history = self.model.history_tokens(batch["item"], tf.gather(static, batch["item"]))
-            vectors = self.model.query_vectors(batch, history)
-            if self.mixed is None:
-                return vectors
-            read = tf.reduce_sum(tf.cast(batch["mask"], tf.int32), axis=1)
-            return self.mixed.mixing.extend(vectors, read, batch["segment"])
-
-        return embed
+    def _history(self) -> tf.Tensor:
+        return tf.constant(self.static)
 
     def of(self, requests: Requests) -> np.ndarray:
         """Query vectors, [R, d + 1 + t + s], or [R, m, d + 1 + t + s] where a query has several."""
-        blocks = [
-            self._embed({k: tf.constant(v) for k, v in self._inputs(block).items()}).numpy()
-            for block in requests.blocks(_BLOCK)
-        ]
+        blocks = [self._of_block(block).numpy() for block in requests.blocks(_BLOCK)]
         if blocks:
             return np.concatenate(blocks)
         several = self.config.towers.query_vectors
         return np.zeros((0, *([several] if several > 1 else []), self.items.shape[1]), np.float32)
+
+    def trace(self, like: Requests) -> None:
+        """Make the model's graph for any number of requests, and with it all its weights; `like`: any of them."""
+        shapes = {
+            name: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for name, value in self._inputs(like).items()
+        }
+        self.model.embed.get_concrete_function(shapes, tf.TensorSpec([None, *self._history.shape[1:]]))
 
     @cached_property
     def score(self) -> DotProduct:
         """Scores of the whole catalogue, [R, N]."""
         return DotProduct(self.of, self.items)
 
+    def _of_block(self, requests: Requests) -> tf.Tensor:
+        inputs = self._inputs(requests)
+        vectors = self.model.embed({name: tf.constant(value) for name, value in inputs.items()}, self._history)
+        if self.mixed is None:
+            return vectors
+        read = tf.constant(inputs["mask"].sum(axis=1), tf.int32)
+        return self.mixed.mixing.extend(vectors, read, tf.constant(self.mixed.column[requests.query]))
+
     def _inputs(self, requests: Requests) -> dict[str, np.ndarray]:
-        segment = {"segment": self.mixed.column[requests.query]} if self.mixed else {}
-        inputs = request_inputs(requests, self.config.towers.history.length)
-        return inputs | self.encoded.requests(requests) | segment
+        return request_inputs(requests, self.config.towers.history.length) | self.encoded.requests(requests)
 
 
 def request_inputs(requests: Requests, length: int) -> dict[str, np.ndarray]:

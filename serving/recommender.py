@@ -18,7 +18,7 @@ from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
 from serving.sets import contains
 from serving.signatures import item_specs, list_specs, request_specs, similar_specs
-from towers.backend import keras, tf, traced
+from towers.backend import keras, shared, tf, traced
 from towers.features import Preprocess, Statistics
 from towers.losses import MASKED
 from towers.maxsim import maxsim
@@ -72,6 +72,7 @@ class Recommender(tf.Module):
         self._config = config
         # Keras objects stay behind plain ones: exporting them would trace every layer once more
         self._models = models
+        self._query_shared = shared(self._query_of)
         representatives = catalogue.likes.representatives(catalogue.popular)
         segments = models.mixing.segments if models.mixing else ()
         self.ids = ItemIds(catalogue.ids)
@@ -182,10 +183,12 @@ class Recommender(tf.Module):
         return listed(self.ids, found, scores, inputs["k"])
 
     def _query(self, request: Request) -> tf.Tensor:
-        read = request.batch["item"]
-        history = self._models.towers.history_tokens(read, tf.gather(self.retrieval.static, read))
-        vectors, mixing = self._models.towers.query_vectors(request.batch, history), self._models.mixing
-        return mixing.extend(vectors, request.read, request.segment) if mixing else vectors
+        return self._query_shared(request.batch, request.read, request.segment)
+
+    def _query_of(self, batch: Tensors, read: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
+        history = self._models.towers.history_tokens(batch["item"], tf.gather(self.retrieval.static, batch["item"]))
+        vectors, mixing = self._models.towers.query_vectors(batch, history), self._models.mixing
+        return mixing.extend(vectors, read, segment) if mixing else vectors
 
     def _content(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.retrieval.static, tf.maximum(rows, 0))[..., : self._dimension]

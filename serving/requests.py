@@ -10,8 +10,8 @@ import numpy as np
 
 from configs.schema import Config
 from serving.ids import ItemIds
-from serving.signatures import reads_request_time
-from towers.backend import keras, tf
+from serving.signatures import reads_request_time, request_specs
+from towers.backend import keras, shared, tf
 from towers.features import Preprocess, Statistics
 from towers.lookup import FIRST_KNOWN, Lookup
 
@@ -50,6 +50,7 @@ class RequestReader:
 
         segments: the values of `data.segment` that are told apart.
         """
+        self._names, self._read = tuple(request_specs(config)), shared(self._read_of)
         self._length = config.towers.history.length
         self._filter_seen = config.data.seen_items == "filter"
         self._static, self._events = config.on("queries"), config.on("events")
@@ -66,6 +67,14 @@ class RequestReader:
 
         What is liked comes ahead of the history, as old as its first item. It is not seen.
         """
+        batch, history, read, segment = self._read({name: inputs[name] for name in self._names})
+        seen = history if self._filter_seen else history[:, :0]
+        if "exclude" in inputs:
+            seen = tf.concat([seen, self.items.rows(inputs["exclude"])], axis=1)
+        return Request(batch, seen, read, segment)
+
+    def _read_of(self, inputs: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What the towers read, the rows of the history, how many items and likes are known, and the segment."""
         history, likes = self.items.rows(inputs["history"]), rows_of(self.likes, inputs["likes"])
         rows, time = _behind(self._stand_ins(likes), history, inputs["history_time"], inputs["time"])
         item, mask, item_time = self._latest(rows, time, inputs["time"])
@@ -77,12 +86,9 @@ class RequestReader:
         }
         batch |= {f"static/{name}": value for name, value in self._encode(self.static, self._static, inputs).items()}
         batch |= {f"context/{name}": value for name, value in self._encode(self.context, self._events, inputs).items()}
-        seen = history if self._filter_seen else history[:, :0]
-        if "exclude" in inputs:
-            seen = tf.concat([seen, self.items.rows(inputs["exclude"])], axis=1)
         # many items stand for what is liked, but little is known by it
         read = tf.minimum(_count(history >= 0), self._length) + _count(likes >= 0)
-        return Request(batch, seen, read, self._column(inputs))
+        return batch, history, read, self._column(inputs)
 
     def _column(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The segment of each request, [B]; one behind the last where it is none of those told apart."""

@@ -14,7 +14,7 @@ import numpy as np
 from serving.filters import Filters, Wanted
 from serving.searchers import Searcher, search
 from serving.sets import contains
-from towers.backend import tf
+from towers.backend import shared, tf
 from towers.losses import MASKED
 from towers.maxsim import maxsim
 
@@ -61,6 +61,7 @@ class Retrieval(tf.Module):
     ) -> None:
         super().__init__()
         self.searcher, self.filters = searcher, filters
+        self._best = shared(self._best_of)
         self.indexed = tf.Variable(indexed.astype(np.int32), trainable=False, shape=[None])
         self.static, self.trend, self.mixed = (
             tf.Variable(part, trainable=False, shape=[None, part.shape[1]]) for part in (static, trend, mixed)
@@ -91,6 +92,10 @@ class Retrieval(tf.Module):
 
     def best(self, asked: Asked, k: tf.Tensor) -> Found:
         """The k best of the items that each request may be shown."""
+        return self._best(asked.query, asked.seen, dict(asked.wanted), k)
+
+    def _best_of(self, query: tf.Tensor, seen: tf.Tensor, wanted: Wanted, k: tf.Tensor) -> Found:
+        asked = Asked(query, seen, wanted)
         needed = self._needed(asked, k)
         if not asked.wanted:  # no filter at all
             fetched = tf.maximum(tf.reduce_max(needed), k)

@@ -4,7 +4,9 @@ import ctypes
 import functools
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from towers.allocator import keep_freed_memory
 
@@ -30,4 +32,15 @@ if not keras.__name__.startswith("tf_keras"):
 # tensors, which are spelled out here (tf.cond, tf.map_fn): that was most of the time of an export.
 traced = functools.partial(tf.function, autograph=False)
 
-__all__ = ["keras", "tf", "traced"]
+
+def shared(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as one graph that all graphs which call it with tensors of the same kind share.
+
+    Called eagerly it is the function itself. Plain again, as an export writes whatever graphs it finds on a `tf.Module`
+    once more.
+    """
+    graph = traced(function)
+    return lambda *arguments: (function if tf.executing_eagerly() else graph)(*arguments)
+
+
+__all__ = ["keras", "shared", "tf", "traced"]

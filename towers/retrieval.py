@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from configs.schema import Config
 from configs.stages import Train
-from towers.backend import keras, tf
+from towers.backend import keras, tf, traced
 from towers.comparison import comparable, trend_of_own, trend_scores
 from towers.dropout import Randomness
 from towers.features import IdEmbedding, Statistics
@@ -110,6 +112,16 @@ class TwoTower(keras.Model):
         """
         context = {name: value[:, None] for name, value in under("context/", batch).items()}
         return self._query(batch, history, context, last_only=True)[:, 0]
+
+    @cached_property  # which is not tracked: no graph of it belongs to a checkpoint
+    def embed(self) -> Any:
+        """`query_vectors` of a batch as one graph, for as long as the model lives; histories are of items whose
+        `item_vectors` are the second argument, [N, d + 1]."""
+
+        def embed(batch: Mapping[str, tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+            return self.query_vectors(batch, self.history_tokens(batch["item"], tf.gather(items, batch["item"])))
+
+        return traced(embed, reduce_retracing=True)
 
     def _query(
         self,
