@@ -15,23 +15,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serving.runtime import RuntimeFailure, Session, scann_library
-from serving.worker.wire import SIZES, pack, unpack
-
-_INVALID, _FAILED = "invalid", "failed"  # inputs that do not fit; what TensorFlow said
+from serving.worker.wire import FAILED, INVALID, SIZES, pack, unpack
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until every socket is closed; the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the server too, which ends this process
+    for one in (signal.SIGINT, signal.SIGTERM):  # sent to the server too, which lets calls end before this process
+        signal.signal(one, signal.SIG_IGN)
     folder, threads, *descriptors = arguments
-    sockets = [socket.socket(fileno=int(one)) for one in descriptors]
+    sockets = [socket.socket(fileno=int(number)) for number in descriptors]
     try:
         session = _load(Path(folder), int(threads) or None)
-    except (RuntimeFailure, OSError, ValueError, KeyError) as error:
-        for one in sockets:
-            one.sendall(pack({"error": [_FAILED, _code(error), _words(error)]}, {}))
+    except Exception as error:
+        for connection in sockets:
+            connection.sendall(_failed(error))
         return 1
-    serving = [threading.Thread(target=_serve, args=(one, session)) for one in sockets]
+    serving = [threading.Thread(target=_serve, args=(connection, session)) for connection in sockets]
     for thread in serving:
         thread.start()
     for thread in serving:
@@ -49,40 +48,38 @@ def _serve(connection: socket.socket, session: Session) -> None:
     with connection:
         try:
             connection.sendall(pack({}, {}))
-            while sizes := _read(connection, SIZES.size):
-                head, body = SIZES.unpack(sizes)
+            while True:
+                head, body = SIZES.unpack(_read(connection, SIZES.size))
                 connection.sendall(_answer(session, _read(connection, head), _read(connection, body)))
         except OSError:  # nobody waits for it any more
             return
 
 
 def _answer(session: Session, head: bytes, body: bytes) -> bytes:
-    said, arrays = unpack(head, body)
     try:
+        said, arrays = unpack(head, body)
         return pack({}, session.run(said["signature"], arrays))
-    except RuntimeFailure as failure:
-        return pack({"error": [_FAILED, failure.code, failure.message]}, {})
     except ValueError as error:
-        return pack({"error": [_INVALID, "", str(error)]}, {})
+        return pack({"error": [INVALID, "", str(error)]}, {})
+    except Exception as error:  # a thread that ended would leave a connection that nobody answers
+        return _failed(error)
 
 
 def _read(connection: socket.socket, size: int) -> bytes:
-    """So many bytes; fewer where the other end is closed."""
+    """So many bytes. Raises: ConnectionError where the other end is closed."""
     found = bytearray()
     while len(found) < size:
         block = connection.recv(min(size - len(found), 1 << 20))
         if not block:
-            return b""
+            raise ConnectionError("the server is gone")
         found += block
     return bytes(found)
 
 
-def _code(error: Exception) -> str:
-    return error.code if isinstance(error, RuntimeFailure) else "INTERNAL"
-
-
-def _words(error: Exception) -> str:
-    return error.message if isinstance(error, RuntimeFailure) else f"{type(error).__name__}: {error}"
+def _failed(error: Exception) -> bytes:
+    if not isinstance(error, RuntimeFailure):
+        error = RuntimeFailure("INTERNAL", f"{type(error).__name__}: {error}")
+    return pack({"error": [FAILED, error.code, error.message]}, {})
 
 
 if __name__ == "__main__":

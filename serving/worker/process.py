@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from serving.runtime import RuntimeFailure
-from serving.worker.wire import SIZES, Arrays, pack, unpack
+from serving.worker.wire import INVALID, SIZES, Arrays, pack, unpack
 
 _HANGS = 30.0  # seconds after which a call is given up, and the process with it
 _ROOT = Path(__file__).resolve().parents[2]  # what holds the package, installed or not
+
+Answer = tuple[dict[str, Any], Arrays]
 
 
 class WorkerGone(RuntimeError):
@@ -36,12 +37,13 @@ class Worker:
     """A process that has a bundle's graph loaded. `run` may be awaited by many at once: as many calls as it has
     connections are answered side by side, others wait for their turn.
 
-    Its answers are those of `runtime.Session`.
+    Its answers are those of `runtime.Session`, but not to be written to.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, connections: list[_Connection]) -> None:
         self._process, self._all = process, connections
         self._free: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()  # what ran last has its memory at hand
+        self._waiting = 0
         for connection in connections:
             self._free.put_nowait(connection)
         self._calls: set[asyncio.Task[Arrays]] = set()
@@ -55,24 +57,25 @@ class Worker:
         Raises: RuntimeFailure with what the process said of the graph; WorkerGone where it died, or was not ready in
         `seconds`.
         """
-        pairs = [socket.socketpair() for _ in range(connections)]
-        ours, theirs = zip(*pairs, strict=True)
+        ours, theirs = zip(*(socket.socketpair() for _ in range(connections)), strict=True)
         numbers = [one.fileno() for one in theirs]
-        command = [sys.executable, "-m", "serving.worker", str(folder), str(threads or 0), *map(str, numbers)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), _path()]))}
-        process = await asyncio.create_subprocess_exec(
-            *command, pass_fds=numbers, stdin=asyncio.subprocess.DEVNULL, env=environment
-        )
-        for one in theirs:
-            one.close()
+        command = [sys.executable, "-m", "serving.worker", str(folder.resolve()), str(threads or 0), *map(str, numbers)]
+        try:  # from the package's own folder: another one in the current folder would come first
+            process = await asyncio.create_subprocess_exec(
+                *command, pass_fds=numbers, stdin=asyncio.subprocess.DEVNULL, cwd=_ROOT
+            )
+        except BaseException:
+            for one in ours:
+                one.close()
+            raise
+        finally:
+            for one in theirs:
+                one.close()
         worker = cls(process, [_Connection(*await asyncio.open_connection(sock=one)) for one in ours])
         try:
-            await asyncio.wait_for(asyncio.gather(*map(_receive, worker._all)), seconds)
-        except asyncio.TimeoutError:
-            await worker.close()
-            raise WorkerGone(f"worker: {folder} was not ready in {seconds:g} s") from None
+            await worker._ready(folder, seconds)
         except BaseException:
-            await worker.close()
+            await worker.close(0)
             raise
         return worker
 
@@ -82,14 +85,18 @@ class Worker:
         Raises: ValueError, RuntimeFailure as that does; WorkerGone where the process died meanwhile; DeadlinePassed
         where there is no answer in `seconds`, waiting for a turn among them.
         """
-        call = asyncio.ensure_future(self._call(pack({"signature": signature}, inputs)))
-        self._calls.add(call)
-        call.add_done_callback(self._forget)
-        try:
+        frame, clock = pack({"signature": signature}, inputs), asyncio.get_running_loop().time
+        end = clock() + seconds
+        connection = await self._turn(seconds)
+        if connection is not None:
             # whoever gives up leaves the call to end by itself: its connection is of use once the answer was read
-            return await asyncio.wait_for(asyncio.shield(call), seconds)
-        except asyncio.TimeoutError:
-            raise DeadlinePassed(f"worker: {signature} had no answer in {seconds:g} s") from None
+            call = asyncio.ensure_future(self._call(connection, frame))
+            self._calls.add(call)
+            call.add_done_callback(self._forget)
+            await asyncio.wait({call}, timeout=max(0.0, end - clock()))
+            if call.done():
+                return call.result()
+        raise DeadlinePassed(f"worker: {signature} had no answer in {seconds:g} s")
 
     async def ended(self) -> int:
         """Wait for the process to end; its exit code, below 0 a signal."""
@@ -106,43 +113,81 @@ class Worker:
             await asyncio.wait(self._calls, timeout=seconds)
         for connection in self._all:
             connection.writer.close()
-        try:
-            await asyncio.wait_for(asyncio.shield(self._ended), seconds)
-        except asyncio.TimeoutError:
-            self._process.kill()
-            await self._ended
+        await asyncio.wait({self._ended}, timeout=seconds)
+        self._kill()
+        await self.ended()
 
-    async def _call(self, frame: bytes) -> Arrays:
-        connection = await self._free.get()
+    async def _ready(self, folder: Path, seconds: float) -> None:
+        said = [asyncio.ensure_future(_receive(connection)) for connection in self._all]
         try:
-            connection.writer.write(frame)
-            await connection.writer.drain()
-            return await asyncio.wait_for(_receive(connection), _HANGS)
-        except asyncio.TimeoutError:
-            self._process.kill()
-            raise WorkerGone(f"worker: process {self.pid} was stopped: no answer in {_HANGS:g} s") from None
-        except ConnectionError as error:
-            raise WorkerGone(f"worker: process {self.pid} is gone ({error})") from None
+            await asyncio.wait(said, timeout=seconds)
+            if not all(one.done() for one in said):
+                raise WorkerGone(f"worker: {folder} was not ready in {seconds:g} s")
+            if failed := [error for one in said if (error := one.exception())]:
+                raise WorkerGone(f"worker: {folder} was never ready, the process ended ({failed[0]})")
+            for one in said:
+                _told(one.result())
         finally:
-            self._free.put_nowait(connection)  # one that is broken tells whoever takes it next
+            for one in said:
+                one.cancel()
+
+    async def _turn(self, seconds: float) -> _Connection | None:
+        """A connection that nobody uses, or nothing where none becomes free in time. Raises: WorkerGone."""
+        if not self._waiting and not self._free.empty() and not self._ended.done():
+            return self._free.get_nowait()
+        turn = asyncio.ensure_future(self._free.get())
+        self._waiting += 1
+        try:
+            await asyncio.wait([turn, self._ended], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if not turn.cancel():
+                self._free.put_nowait(turn.result())
+            raise
+        finally:
+            self._waiting -= 1
+        if self._ended.done():
+            turn.cancel()
+            raise WorkerGone(f"worker: process {self.pid} ended with {self._ended.result()}")
+        return None if turn.cancel() else turn.result()
+
+    async def _call(self, connection: _Connection, frame: bytes) -> Arrays:
+        try:
+            answer = await asyncio.wait_for(_exchange(connection, frame), _HANGS)
+        except BaseException as error:  # what may still come of this answer would be the next caller's
+            connection.writer.close()
+            self._kill()
+            if not isinstance(error, Exception):
+                raise
+            why = f"no answer in {_HANGS:g} s" if isinstance(error, asyncio.TimeoutError) else error
+            raise WorkerGone(f"worker: process {self.pid} was ended: {why}") from None
+        self._free.put_nowait(connection)
+        return _told(answer)
 
     def _forget(self, call: asyncio.Task[Arrays]) -> None:
         self._calls.discard(call)
         if not call.cancelled():
             call.exception()  # seen: nobody may wait for it any more
 
+    def _kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
 
-async def _receive(connection: _Connection) -> Arrays:
-    try:
-        head, body = SIZES.unpack(await connection.reader.readexactly(SIZES.size))
-        said, arrays = unpack(await connection.reader.readexactly(head), await connection.reader.readexactly(body))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        raise WorkerGone("worker: the process ended before it answered") from None
+
+async def _exchange(connection: _Connection, frame: bytes) -> Answer:
+    connection.writer.write(frame)
+    await connection.writer.drain()
+    return await _receive(connection)
+
+
+async def _receive(connection: _Connection) -> Answer:
+    head, body = SIZES.unpack(await connection.reader.readexactly(SIZES.size))
+    return unpack(await connection.reader.readexactly(head), await connection.reader.readexactly(body))
+
+
+def _told(answer: Answer) -> Arrays:
+    """The arrays of an answer. Raises: what it says instead."""
+    said, arrays = answer
     if "error" not in said:
         return arrays
     kind, code, message = said["error"]
-    raise ValueError(message) if kind == "invalid" else RuntimeFailure(code, message)
-
-
-def _path() -> str:
-    return os.environ.get("PYTHONPATH", "")
+    raise ValueError(message) if kind == INVALID else RuntimeFailure(code, message)

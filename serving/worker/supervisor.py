@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from serving.runtime import RuntimeFailure
 from serving.worker.process import Worker, WorkerGone
 from serving.worker.wire import Arrays
 
-_FIRST, _LONGEST = 0.05, 5.0  # seconds before another start after one that failed, doubled each time
+_FIRST, _LONGEST = 0.05, 5.0  # seconds before another start, doubled each time that one fails or soon dies
+_SOON = 10.0  # seconds
 
 
 class Supervisor:
-    """`Worker` that comes back. While there is no process every call fails at once with `WorkerGone`."""
+    """`Worker` that comes back. While there is no process calls fail at once with `WorkerGone`, which says why."""
 
     def __init__(self, start: Callable[[], Awaitable[Worker]], worker: Worker) -> None:
         self._start = start
         self._worker: Worker | None = worker
+        self._closing, self._pause, self._why = False, _FIRST, ""
         self.restarts = 0
-        self._watch = asyncio.ensure_future(self._keep())
+        self._watch = asyncio.ensure_future(self._keep(worker))
 
     @classmethod
     async def start(cls, folder: Path, *, connections: int, threads: int | None = None) -> Supervisor:
         """Like `Worker.start`, and with its errors: a bundle that never was ready is not tried again."""
-
         begin = partial(Worker.start, folder, connections=connections, threads=threads)
         return cls(begin, await begin())
 
@@ -45,25 +46,36 @@ class Supervisor:
     async def run(self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float) -> Arrays:
         """See `Worker.run`."""
         if self._worker is None:
-            raise WorkerGone("worker: it is being started again")
+            raise WorkerGone(f"worker: it is being started again: {self._why}")
         return await self._worker.run(signature, inputs, seconds)
 
     async def close(self) -> None:
         """End the process, and start no other."""
+        self._closing = True
         self._watch.cancel()
         await asyncio.wait({self._watch})
         if self._worker:
             await self._worker.close()
+            self._worker = None
 
-    async def _keep(self) -> None:
-        pause = _FIRST
+    async def _keep(self, worker: Worker) -> None:
+        while not self._closing:  # asked each time: before Python 3.12 a wait that just ended forgets a cancellation
+            born = time.monotonic()
+            code = await worker.ended()
+            self._worker, self.restarts, self._why = None, self.restarts + 1, f"it ended with {code}"
+            await worker.close()
+            if time.monotonic() - born > _SOON:
+                self._pause = _FIRST
+            worker = await self._another()
+
+    async def _another(self) -> Worker:
         while True:
-            if self._worker is not None:
-                await self._worker.ended()
-                dead, self._worker, self.restarts = self._worker, None, self.restarts + 1
-                await dead.close()
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, _LONGEST)
             try:
-                self._worker, pause = await self._start(), _FIRST
-            except (RuntimeFailure, WorkerGone, OSError):
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST)
+                self._worker = await self._start()
+                return self._worker
+            except Exception as error:  # whatever it is, there is nothing to do but to try again
+                self._why = f"{type(error).__name__}: {error}"
+            if self._closing:
+                raise asyncio.CancelledError

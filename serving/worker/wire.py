@@ -1,7 +1,8 @@
 """A call and its answer as bytes: a head in JSON, and arrays behind it as they lie in memory.
 
-    frame   8 bytes, how long head and body are (two little-endian unsigned integers); head; body
-    head    {"arrays": [[name, dtype, shape], ...]} and whatever else is to be said
+    frame   12 bytes, how long head and body are (unsigned, little-endian, of 4 and 8 bytes); head; body
+    head    {"arrays": [[name, dtype, shape], ...]} and whatever else is to be said: {"signature": name} of a call,
+            {"error": [INVALID or FAILED, code, message]} of an answer that holds no arrays
     body    the arrays one behind the other: numbers in C order; texts as the length of each (unsigned, 4 bytes) and
             then all of them as UTF-8
 
@@ -20,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-SIZES = struct.Struct("<II")  # before each frame: bytes of its head and of its body
+INVALID, FAILED = "invalid", "failed"  # inputs that do not fit; what TensorFlow said instead
+SIZES = struct.Struct("<IQ")  # before each frame: bytes of its head and of its body
 _DTYPES = frozenset({"float32", "float64", "int32", "int64", "uint8", "bool"})
 _TEXT = "string"
 
@@ -68,4 +70,4 @@ def _packed(name: str, array: np.ndarray) -> tuple[str, list[bytes]]:
         return _TEXT, [struct.pack(f"={len(texts)}I", *map(len, texts)), *texts]
     if array.dtype.name not in _DTYPES:
         raise ValueError(f"{name}: found {array.dtype}, expected text or one of {sorted(_DTYPES)}")
-    return array.dtype.name, [array.tobytes()]
+    return array.dtype.name, [array.astype(array.dtype.newbyteorder("="), copy=False).tobytes()]

@@ -123,16 +123,50 @@ def test_a_late_answer_is_nobodys(exact_bundle):
     on(exact_bundle, story, connections=1)
 
 
-def test_a_process_that_hangs_is_ended(exact_bundle, monkeypatch):
+@pytest.mark.parametrize("excluded", [0, 300_000])  # which no socket's buffer holds
+def test_a_process_that_hangs_is_ended(exact_bundle, monkeypatch, excluded):
     monkeypatch.setattr("serving.worker.process._HANGS", 0.2)
+    inputs = asked() | {"exclude": small.padded([["some item"] * excluded])}
 
     async def story(worker: Worker) -> None:
         os.kill(worker.pid, signal.SIGSTOP)
-        with pytest.raises(WorkerGone, match=r"was stopped: no answer in 0.2 s"):
-            await worker.run("recommend", asked(), LONG)
+        with pytest.raises(WorkerGone, match=r"was ended: no answer in 0.2 s"):
+            await worker.run("recommend", inputs, LONG)
         assert await worker.ended() == -signal.SIGKILL
 
     on(exact_bundle, story)
+
+
+def test_what_nobody_waits_for_any_more_is_not_asked(exact_bundle):
+    async def story(worker: Worker) -> None:
+        os.kill(worker.pid, signal.SIGSTOP)
+        calls = [asyncio.ensure_future(worker.run("recommend", asked(), 0.05)) for _ in range(40)]
+        calls += [asyncio.ensure_future(worker.run("recommend", asked(), LONG)) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        calls[-1].cancel()
+        found = await asyncio.gather(*calls[:-2], calls[-1], return_exceptions=True)
+        assert [type(one) for one in found] == [DeadlinePassed] * 40 + [asyncio.CancelledError]
+        assert len(worker._calls) == 1
+        os.kill(worker.pid, signal.SIGCONT)
+        assert (await calls[-2])["count"] == 5
+        assert (await worker.run("recommend", asked(), LONG))["count"] == 5
+
+    on(exact_bundle, story, connections=1)
+
+
+def test_an_answer_that_was_broken_off_is_nobodys(exact_bundle):
+    async def story(worker: Worker) -> None:
+        os.kill(worker.pid, signal.SIGSTOP)
+        gone = asyncio.ensure_future(worker.run("recommend", asked(3), LONG))
+        await asyncio.sleep(0.01)
+        for call in worker._calls:
+            call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        with pytest.raises(WorkerGone):
+            await worker.run("recommend", asked(), LONG)
+
+    on(exact_bundle, story, connections=1)
 
 
 def test_calls_of_a_process_that_dies_fail_at_once(exact_bundle):
@@ -164,12 +198,16 @@ def test_after_a_crash_another_one_answers(exact_bundle):
     on(exact_bundle, story, start=Supervisor.start)
 
 
-def test_closed_while_it_starts_again_nothing_is_left_running(exact_bundle):
+@pytest.mark.parametrize("turns", range(6))  # of the event loop since it was seen to be gone
+def test_closed_while_it_starts_again_nothing_is_left_running(exact_bundle, turns):
     async def told() -> None:
         worker = await Supervisor.start(exact_bundle, connections=1)
         os.kill(worker.pid, signal.SIGKILL)
-        await eventually(lambda: not worker.ready)
-        await worker.close()
+        while worker.ready:
+            await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(worker.close(), 30)
         assert not worker.ready
 
     asyncio.run(told())
@@ -195,6 +233,66 @@ def test_a_bundle_that_cannot_be_loaded_says_why(exact_bundle, tmp_path):
 def test_one_that_is_not_ready_in_time_is_given_up(exact_bundle):
     with pytest.raises(WorkerGone, match=r"was not ready in 0\.01 s"):
         on(exact_bundle, None, seconds=0.01)
+
+
+class Mortal:
+    """A worker that lives for so long."""
+
+    pid = -1
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def ended(self) -> int:
+        await asyncio.sleep(self._seconds)
+        return -11
+
+    async def close(self, seconds: float = 5) -> None:
+        """Nothing is held."""
+
+
+def test_one_that_soon_dies_or_cannot_start_is_tried_less_and_less_often():
+    failed = iter([ValueError("a bug"), OSError("no memory")])
+    starts: list[float] = []
+
+    async def start() -> Mortal:
+        starts.append(time.monotonic())
+        if error := next(failed, None):
+            raise error
+        return Mortal(0.01)
+
+    async def told() -> None:
+        worker = Supervisor(start, Mortal(0.01))
+        await eventually(lambda: len(starts) == 1)
+        with pytest.raises(WorkerGone, match="being started again: ValueError: a bug"):
+            await worker.run("recommend", {}, 1)
+        await asyncio.sleep(1.9)
+        await worker.close()
+
+    asyncio.run(told())
+    assert 4 <= len(starts) <= 5  # after .1, .2, .4 s and so on
+    pauses = np.diff(starts)
+    assert (pauses[1:] > 1.5 * pauses[:-1]).all()
+
+
+def test_what_ends_a_group_of_processes_leaves_the_worker_to_its_server(exact_bundle):
+    async def story(worker: Worker) -> None:
+        for one in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid, one)
+        assert (await worker.run("recommend", asked(), LONG))["count"] == 5
+
+    on(exact_bundle, story)
+
+
+def test_the_current_folder_is_not_where_the_process_comes_from(exact_bundle, tmp_path, monkeypatch):
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "__init__.py").write_text("raise SystemExit('foreign')")
+    monkeypatch.chdir(tmp_path)
+
+    async def story(worker: Worker) -> None:
+        assert (await worker.run("recommend", asked(), LONG))["count"] == 5
+
+    on(Path(os.path.relpath(exact_bundle)), story)
 
 
 def test_it_ends_with_the_server(exact_bundle):

@@ -41,8 +41,15 @@ def test_what_goes_in_comes_out(values, said):
 
 def test_arrays_of_any_layout():
     table = np.arange(12, dtype=np.int32).reshape(3, 4)
-    values = {"turned": table.T, "every other": table[:, ::2], "wide": np.array(["a", "\u00fc\0"]), "list": [1.5, 2.5]}
+    values = {
+        "foreign": table.astype(">i4"),
+        "turned": table.T,
+        "every other": table[:, ::2],
+        "wide": np.array(["a", "\u00fc\0"]),
+        "list": [1.5, 2.5],
+    }
     _, found = sent({}, values)
+    np.testing.assert_array_equal(found["foreign"], table)
     np.testing.assert_array_equal(found["turned"], table.T)
     np.testing.assert_array_equal(found["every other"], table[:, ::2])
     assert found["wide"].tolist() == [b"a", "\u00fc".encode()]  # numpy itself drops zeros at the end
