@@ -18,7 +18,7 @@ from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
 from serving.sets import contains
 from serving.signatures import item_specs, list_specs, request_specs, similar_specs
-from towers.backend import keras, shared, tf, traced
+from towers.backend import keras, shared, sharing, tf, traced
 from towers.features import Preprocess, Statistics
 from towers.losses import MASKED
 from towers.maxsim import maxsim
@@ -72,7 +72,6 @@ class Recommender(tf.Module):
         self._config = config
         # Keras objects stay behind plain ones: exporting them would trace every layer once more
         self._models = models
-        self._query_shared = shared(self._query_of)
         representatives = catalogue.likes.representatives(catalogue.popular)
         segments = models.mixing.segments if models.mixing else ()
         self.ids = ItemIds(catalogue.ids)
@@ -108,7 +107,8 @@ class Recommender(tf.Module):
             self.embed_item: item_specs(self._config),
             self.similar_items: similar_specs(self._config),
         }
-        return {method.__name__: concrete(method, inputs) for method, inputs in specs.items()}
+        with sharing():
+            return {method.__name__: concrete(method, inputs) for method, inputs in specs.items()}
 
     def recommend(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """The list: items, scores and filled (by popularity, to fill a short list), each [B, max k], count [B].
@@ -183,8 +183,9 @@ class Recommender(tf.Module):
         return listed(self.ids, found, scores, inputs["k"])
 
     def _query(self, request: Request) -> tf.Tensor:
-        return self._query_shared(request.batch, request.read, request.segment)
+        return self._query_of(request.batch, request.read, request.segment)
 
+    @shared
     def _query_of(self, batch: Tensors, read: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
         history = self._models.towers.history_tokens(batch["item"], tf.gather(self.retrieval.static, batch["item"]))
         vectors, mixing = self._models.towers.query_vectors(batch, history), self._models.mixing

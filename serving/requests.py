@@ -50,7 +50,7 @@ class RequestReader:
 
         segments: the values of `data.segment` that are told apart.
         """
-        self._names, self._read = tuple(request_specs(config)), shared(self._read_of)
+        self._names = tuple(request_specs(config))
         self._length = config.towers.history.length
         self._filter_seen = config.data.seen_items == "filter"
         self._static, self._events = config.on("queries"), config.on("events")
@@ -73,7 +73,8 @@ class RequestReader:
             seen = tf.concat([seen, self.items.rows(inputs["exclude"])], axis=1)
         return Request(batch, seen, read, segment)
 
-    def _read_of(self, inputs: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor]:
+    @shared
+    def _read(self, inputs: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor]:
         """What the towers read, the rows of the history, how many items and likes are known, and the segment."""
         history, likes = self.items.rows(inputs["history"]), rows_of(self.likes, inputs["likes"])
         rows, time = _behind(self._stand_ins(likes), history, inputs["history_time"], inputs["time"])

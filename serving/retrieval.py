@@ -61,7 +61,6 @@ class Retrieval(tf.Module):
     ) -> None:
         super().__init__()
         self.searcher, self.filters = searcher, filters
-        self._best = shared(self._best_of)
         self.indexed = tf.Variable(indexed.astype(np.int32), trainable=False, shape=[None])
         self.static, self.trend, self.mixed = (
             tf.Variable(part, trainable=False, shape=[None, part.shape[1]]) for part in (static, trend, mixed)
@@ -94,7 +93,8 @@ class Retrieval(tf.Module):
         """The k best of the items that each request may be shown."""
         return self._best(asked.query, asked.seen, dict(asked.wanted), k)
 
-    def _best_of(self, query: tf.Tensor, seen: tf.Tensor, wanted: Wanted, k: tf.Tensor) -> Found:
+    @shared
+    def _best(self, query: tf.Tensor, seen: tf.Tensor, wanted: Wanted, k: tf.Tensor) -> Found:
         asked = Asked(query, seen, wanted)
         needed = self._needed(asked, k)
         if not asked.wanted:  # no filter at all

@@ -4,7 +4,9 @@ import ctypes
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,36 @@ if not keras.__name__.startswith("tf_keras"):
 traced = functools.partial(tf.function, autograph=False)
 
 
-def shared(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as one graph that all graphs which call it with tensors of the same kind share.
+_SHARED: ContextVar[dict[tuple[int, Any], Any] | None] = ContextVar("graphs that others call", default=None)
 
-    Called eagerly it is the function itself. Plain again, as an export writes whatever graphs it finds on a `tf.Module`
-    once more.
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Within the block a `shared` method becomes one graph, which all graphs that call it share."""
+    token = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
+def shared(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that is traced once for all graphs made within one `sharing` block, and elsewhere is as it is.
+
+    Neither the object nor an export of it keeps that graph.
     """
-    graph = traced(function)
-    return lambda *arguments: (function if tf.executing_eagerly() else graph)(*arguments)
+
+    @functools.wraps(method)
+    def call(self: Any, *arguments: Any) -> Any:
+        graphs = _SHARED.get()
+        if graphs is None:
+            return method(self, *arguments)
+        key = id(self), method
+        if key not in graphs:
+            graphs[key] = traced(functools.partial(method, self))
+        return graphs[key](*arguments)
+
+    return call
 
 
-__all__ = ["keras", "shared", "tf", "traced"]
+__all__ = ["keras", "shared", "sharing", "tf", "traced"]

@@ -10,6 +10,7 @@ from configs.data import SEPARATOR
 from pipelines.evaluation.bootstrap import interval
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import Filtered
+from pipelines.index.truth import best_rows
 from serving.filters import Filters, Texts, codes
 from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
@@ -41,8 +42,7 @@ def _measured(
         for value in _values(filters[name]):
             asked = {other: codes(tf.constant([value if other == name else ""])) for other in filters}
             has = of.filters.survivors(asked, tf.constant(0)).numpy()
-            best = np.concatenate([_best(part, vectors[has], k) for part in _blocks(queries)])
-            truth = np.where(best >= 0, has[best], -1)
+            truth = best_rows(queries, vectors, k, has)
             found = interval(overlap_by_row(_search(of, queries, asked, k), truth))
             yield Filtered(name, value, len(has), found.mean, found.low)
 
@@ -58,14 +58,6 @@ def _values(texts: Texts) -> list[str]:
 
 def _blocks(queries: np.ndarray) -> Iterator[np.ndarray]:
     return (queries[start : start + _BLOCK] for start in range(0, len(queries), _BLOCK))
-
-
-def _best(queries: np.ndarray, vectors: np.ndarray, k: int) -> np.ndarray:
-    """Places of the k best vectors for each query, [Q, k], -1 where there are fewer."""
-    scores = queries @ vectors.T
-    scores = scores if scores.ndim == 2 else scores.max(axis=1)
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.pad(best, [(0, 0), (0, k - best.shape[1])], constant_values=-1)
 
 
 def _search(of: Retrieval, queries: np.ndarray, wanted: Mapping[str, tf.Tensor], k: int) -> np.ndarray:

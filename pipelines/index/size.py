@@ -15,6 +15,7 @@ from serving.searchers import kind_of
 # beside another layout
 _BESIDE = {"exact": 2.1, "ivf": 3.4, "scann": 2.7}
 _KEPT = {"exact": 1.0, "ivf": 1.1, "scann": 1.3}
+_FILTERED = 1.05  # the vectors once more beside the index that is kept, to search it under filters
 _LEARNED_ON = 250_000  # items at most, of which ScaNN holds three copies meanwhile
 _SECONDS = {"exact": 0.0, "ivf": 40.0, "scann": 15.0}  # for a million items of 64 numbers, on two cores
 _SHARDS = (1, 2, 4, 8, 16)  # tried in turn: more save little, as what is left of each stays
@@ -46,9 +47,18 @@ class Estimate:
         return f"about {_gigabytes(self.nbytes)} beside the vectors{parts}, and {self.seconds:,.0f} s for each layout"
 
 
-def estimate(kind: str, items: int, width: int, builds: int, then: str | None = None, shards: int = 1) -> Estimate:
+def estimate(
+    kind: str,
+    items: int,
+    width: int,
+    builds: int,
+    then: str | None = None,
+    shards: int = 1,
+    filtered: bool = False,
+) -> Estimate:
     """For `items` vectors of `width` float32; kind as `build_searcher` has it, builds: layouts tried at most; then: a
-    second searcher that is built while the first one is held; shards: parts that each is built in."""
+    second searcher that is built while the first one is held; shards: parts that each is built in; filtered: whether
+    recall is measured under filters too."""
     kind = kind_of(kind, items)
     shards = 1 if kind == "exact" else shards
     vectors = 4 * items * width
@@ -57,7 +67,8 @@ def estimate(kind: str, items: int, width: int, builds: int, then: str | None = 
     sample = 3 * 4 * min(items // shards, _LEARNED_ON) * width if kind == "scann" else 0
     second = round((_KEPT[kind] + _building(then, shards)) * vectors) if then else 0
     first = round((_building(kind, shards) + held) * vectors) + sample
-    return Estimate(kind, items, width, max(first, second), seconds, shards)
+    under_filters = round((_KEPT[kind] + _FILTERED) * vectors) if filtered and kind != "exact" else 0
+    return Estimate(kind, items, width, max(first, second, under_filters), seconds, shards)
 
 
 def _building(kind: str, shards: int) -> float:
@@ -67,13 +78,13 @@ def _building(kind: str, shards: int) -> float:
     return (_BESIDE[kind] + (shards - 1) * _KEPT[kind]) / shards
 
 
-def fitting(asked: Index, items: int, width: int, then: str | None, free: int) -> Estimate:
+def fitting(asked: Index, items: int, width: int, then: str | None, filtered: bool, free: int) -> Estimate:
     """What building the index that is asked for takes, in as few shards as fit where no number of them is asked for.
 
-    then: as `estimate` has it; free: bytes. Raises: DoesNotFit.
+    then, filtered: as `estimate` has them; free: bytes. Raises: DoesNotFit.
     """
     wanted = [
-        estimate(asked.searcher, items, width, asked.builds, then, shards)
+        estimate(asked.searcher, items, width, asked.builds, then, shards, filtered)
         for shards in ((asked.shards,) if asked.shards else _SHARDS)
     ]
     found = next((one for one in wanted if one.nbytes <= free), wanted[-1])
@@ -86,7 +97,7 @@ def refuse_what_does_not_fit(wanted: Estimate, free: int) -> None:
     if wanted.nbytes > free:
         raise DoesNotFit(
             f"index: {wanted.kind} over {wanted.items:,} items of {wanted.width} numbers needs {wanted.words}; "
-            f"{_gigabytes(free)} are free: set index.core_ops = false, index.builds = 1 or a smaller "
+            f"{_gigabytes(free)} are free: set index.shards = 0, index.core_ops = false, index.builds = 1 or a smaller "
             "towers.embedding_dim, or take a larger machine"
         )
 

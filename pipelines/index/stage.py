@@ -35,14 +35,14 @@ def index(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     vectors = load_towers(dataset, inputs["train"], REFITTED, cut)
     rows = np.flatnonzero(dataset.eligible(cut)).astype(np.int32)
     second = core_kind(asked, kind_of(asked.searcher, len(rows)), len(rows))
-    wanted = fitting(asked, len(rows), vectors.items.shape[1], second, free_memory())
-    if wanted.nbytes > _WORTH_SAYING:
+    items, filters = vectors.items[rows], {name: texts[rows] for name, texts in filters_of(dataset).items()}
+    wanted = fitting(asked, len(rows), items.shape[1], second, bool(filters), free_memory())
+    if wanted.nbytes > _WORTH_SAYING or wanted.shards > 1:
         progress.say(f"{wanted.kind} over {len(rows):,} items will take {wanted.words}")
     progress.expect(asked.builds, "layouts")
-    items, queries = vectors.items[rows], vectors.of(_validation(dataset))
+    queries = vectors.of(_validation(dataset))
     goal = Goal(asked.candidates, asked.target_recall, wanted.shards)
     searcher, tuning = tune(asked.searcher, items, queries, goal, asked.builds, progress.advance)
-    filters = {name: texts[rows] for name, texts in filters_of(dataset).items()}
     under = recall_under_filters(searcher, items, filters, queries[1::2], asked.candidates)
     tuning = replace(tuning, filtered=under)
     progress.say(f"{searcher.kind} over {len(rows):,} items: {tuning_words(tuning)}")

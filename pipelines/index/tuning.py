@@ -18,8 +18,9 @@ from pipelines.candidates import search
 from pipelines.evaluation.bootstrap import Interval, interval
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import IndexTuning, Trial
+from pipelines.index.truth import best_rows
 from serving import searchers
-from serving.searchers import Exact, Searcher, build_searcher, kind_of, sharded_layout
+from serving.searchers import Searcher, build_searcher, kind_of, sharded_layout
 from towers.backend import tf, traced
 
 _TIMED = 200  # searches, after a tenth of them to warm up
@@ -73,8 +74,7 @@ class _Bench:
     def __init__(self, vectors: np.ndarray, queries: np.ndarray, goal: Goal) -> None:
         self._k, self._target = goal.k, goal.recall
         self._queries, self._held_out = queries[::2], queries[1::2]
-        exact = Exact.build(vectors)
-        self._truth = [search(exact, part, goal.k)[1] for part in (self._queries, self._held_out)]
+        self._truth = [best_rows(part, vectors, goal.k) for part in (self._queries, self._held_out)]
         self.trials: list[Trial] = []
         self.efforts: list[Any] = []
         self.layouts: list[Any] = []

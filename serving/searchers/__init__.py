@@ -29,7 +29,9 @@ def build_searcher(name: str, vectors: np.ndarray, layout: Any = None) -> Search
     """Build a searcher over `vectors` [N, D] float32; name is "exact", "scann", "ivf" or "auto", layout one of the
     kind's own."""
     kind = _KINDS[kind_of(name, len(vectors))]
-    return Sharded.build(kind, vectors, layout) if _shards(layout) > 1 else kind.build(vectors, layout)
+    if min(_shards(layout), len(vectors)) > 1:
+        return Sharded.build(kind, vectors, layout)
+    return kind.build(vectors, replace(layout, shards=1) if layout else None)
 
 
 def kind_of(name: str, items: int) -> str:
@@ -62,7 +64,8 @@ def save_searcher(searcher: Searcher, path: Path) -> None:
 def load_searcher(path: Path) -> Searcher:
     """Read what `save_searcher` wrote, an array at a time."""
     with np.load(path, allow_pickle=False) as saved:
-        kind, shards = _KINDS[str(saved["kind"])], int(saved["shards"])
+        kind = _KINDS[str(saved["kind"])]
+        shards = int(saved["shards"]) if "shards" in saved else 1  # earlier files say nothing of them
         return Sharded.restore(kind, saved, shards) if shards > 1 else kind.restore(saved)
 
 

@@ -18,7 +18,8 @@ from towers.backend import tf
 
 
 class Sharded(tf.Module):
-    """Searchers of one kind, layout and effort over parts of the items, in the items' order."""
+    """Searchers of one kind and layout over parts of the items, in the items' order. An effort that is set is that of
+    all; before, each has its own."""
 
     def __init__(self, shards: Sequence[Searcher]) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class Sharded(tf.Module):
 
     @property
     def effort(self) -> Any:
-        """That of each shard."""
+        """That of the first shard, and once one is set of each."""
         return self.shards[0].effort
 
     @effort.setter

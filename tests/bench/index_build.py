@@ -21,11 +21,12 @@ import numpy as np
 
 from configs.errors import UserError
 from pipelines.index.overlap import overlap_by_row
+from pipelines.index.truth import best_rows
 from pipelines.progress import Progress
 from tests.bench.harness import Row
 from tests.bench.index_parts import PartFailed, lines_of
 from tests.bench.tradeoff import exponent
-from tests.bench.vectors import DIMENSION, best_rows, clustered, near
+from tests.bench.vectors import DIMENSION, clustered, near
 
 SIZES = (100_000, 1_000_000, 5_000_000, 10_000_000)
 KINDS = {"scann": sys.maxsize, "ivf": 1_000_000}  # up to which size

@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.index.overlap import overlap_by_row
+from pipelines.index.truth import best_rows
 from pipelines.progress import Progress
 from tests.bench import index_peers as peers
 from tests.bench.harness import Row
 from tests.bench.index_parts import ONE_THREAD, tell
 from tests.bench.index_peers import Index
 from tests.bench.tradeoff import Point, dominated, fastest, frontier
-from tests.bench.vectors import best_rows, clustered, near
+from tests.bench.vectors import clustered, near
 
 K, TUNING, HELD_OUT, REPEATS = 100, 1_000, 2_000, 3
 RECALLS = (0.90, 0.95, 0.979, 0.99, 0.995)

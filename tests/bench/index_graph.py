@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from pipelines.index.overlap import overlap_by_row
+from pipelines.index.truth import best_rows
 from pipelines.progress import Progress
 from serving.runtime import Session, scann_library, signature_table
 from tests.bench.harness import Row
 from tests.bench.index_parts import ONE_THREAD, tell
-from tests.bench.vectors import best_rows, clustered, near
+from tests.bench.vectors import clustered, near
 
 K, RECALL, BUILDS = 100, 0.978, 3
 TUNING, CALLS, WARM, ROUNDS = 1_000, 300, 30, 3

@@ -50,21 +50,23 @@ def test_in_shards_one_alone_is_being_built():
     assert estimate("scann", 10_000_000, 64, 1, shards=2).nbytes == round((0.65 + 1.35) * 2.56 * GB) + 192_000_000
     both = round((1.3 + 1.1 / 2 + 3.4 / 2) * 2.56 * GB)  # the core operations' while ScaNN's is held
     assert estimate("scann", 10_000_000, 64, 1, "ivf", shards=2).nbytes == both
+    filtered = [estimate("scann", 10_000_000, 64, 1, None, shards, True).nbytes for shards in (1, 16)]
+    assert filtered == [estimate("scann", 10_000_000, 64, 1).nbytes, round(2.35 * 2.56 * GB)]
     assert estimate("exact", 1000, 64, 1, shards=8) == estimate("exact", 1000, 64, 1)
 
 
 @pytest.mark.parametrize(("gigabytes", "shards"), [(8.0, 1), (7.0, 2), (5.2, 4), (4.3, 8), (3.9, 16)])
 def test_as_few_shards_as_fit(gigabytes, shards):
-    found = fitting(Index(builds=1), 10_000_000, 64, None, int(gigabytes * GB))
+    found = fitting(Index(builds=1), 10_000_000, 64, None, False, int(gigabytes * GB))
     assert found.shards == shards
     assert ("shards" in found.words) == (shards > 1)
-    assert fitting(Index(builds=1, shards=3), 10_000_000, 64, None, 8 * GB).shards == 3
+    assert fitting(Index(builds=1, shards=3), 10_000_000, 64, None, False, 8 * GB).shards == 3
 
 
 def test_refused_where_no_number_of_shards_fits():
     for asked, said in ((Index(builds=1), "in 16 shards"), (Index(builds=1, shards=2), "in 2 shards")):
         with pytest.raises(UserError, match=f"index: scann over 10,000,000 .* {said}.*; 3.4 GB are free"):
-            fitting(asked, 10_000_000, 64, None, int(3.4 * GB))
+            fitting(asked, 10_000_000, 64, None, False, int(3.4 * GB))
 
 
 GROUP_FILES = {"": ("memory.max", "memory.current"), "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes")}
