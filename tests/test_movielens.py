@@ -36,7 +36,14 @@ def test_baselines_of_movielens_1m_land_on_the_reference_values(shared_data: Pat
 
 def test_movielens_100k_runs_to_a_bundle_that_replays(shared_data: Path, tmp_path: Path):
     quick = settings(
-        f"data.path={shared_data / 'ml-100k'}", "train.max_epochs=2", "ranker.max_requests=2000", "baselines.trials=1"
+        f"data.path={shared_data / 'ml-100k'}",
+        "train.max_epochs=2",
+        "train.max_examples=20000",
+        "ranker.max_requests=2000",
+        "ranker.max_epochs=2",
+        "baselines.trials=1",
+        "baselines.als=false",
+        "baselines.bpr=false",
     )
     called = twinspire("run", CONFIGS / "movielens-100k.toml", *quick, cwd=tmp_path)
     assert called.code in (0, 3), called.err  # two epochs may well lose to popularity, and the gate then says so
