@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,18 +61,15 @@ class Worker:
         ours, theirs = zip(*(socket.socketpair() for _ in range(connections)), strict=True)
         numbers = [one.fileno() for one in theirs]
         command = [sys.executable, "-m", "serving.worker", str(folder.resolve()), str(threads or 0), *map(str, numbers)]
-        try:  # from the package's own folder: another one in the current folder would come first
+        with ExitStack() as handed_over:  # their ends are closed here in any case, as the process has them
+            for one in theirs:
+                handed_over.enter_context(one)
+            joined = [_Connection(*await asyncio.open_connection(sock=one)) for one in ours]
+            # from the package's own folder: another one in the current folder would come first
             process = await asyncio.create_subprocess_exec(
                 *command, pass_fds=numbers, stdin=asyncio.subprocess.DEVNULL, cwd=_ROOT
             )
-        except BaseException:
-            for one in ours:
-                one.close()
-            raise
-        finally:
-            for one in theirs:
-                one.close()
-        worker = cls(process, [_Connection(*await asyncio.open_connection(sock=one)) for one in ours])
+        worker = cls(process, joined)
         try:
             await worker._ready(folder, seconds)
         except BaseException:
