@@ -253,26 +253,26 @@ class Mortal:
 
 def test_one_that_soon_dies_or_cannot_start_is_tried_less_and_less_often():
     failed = iter([ValueError("a bug"), OSError("no memory")])
-    starts: list[float] = []
+    pauses: list[float] = []
+    keeper: list[Supervisor] = []
 
     async def start() -> Mortal:
-        starts.append(time.monotonic())
+        pauses.append(keeper[0]._pause)
         if error := next(failed, None):
             raise error
         return Mortal(0.01)
 
     async def told() -> None:
         worker = Supervisor(start, Mortal(0.01))
-        await eventually(lambda: len(starts) == 1)
+        keeper.append(worker)
+        await eventually(lambda: len(pauses) == 1)
         with pytest.raises(WorkerGone, match="being started again: ValueError: a bug"):
             await worker.run("recommend", {}, 1)
-        await asyncio.sleep(1.9)
+        await eventually(lambda: len(pauses) == 4)
         await worker.close()
 
     asyncio.run(told())
-    assert 4 <= len(starts) <= 5  # after .1, .2, .4 s and so on
-    pauses = np.diff(starts)
-    assert (pauses[1:] > 1.5 * pauses[:-1]).all()
+    assert pauses == [0.1, 0.2, 0.4, 0.8]  # before the next one
 
 
 def test_what_ends_a_group_of_processes_leaves_the_worker_to_its_server(exact_bundle):
