@@ -66,7 +66,8 @@ class Effort:
 
 
 class Scann(tf.Module):
-    """Asymmetric hashing with exact reordering; above 100,000 items behind a tree of about sqrt(N) leaves.
+    """Asymmetric hashing with exact reordering; above 100,000 items behind a tree of about sqrt(N) leaves, whose items
+    are all scored exactly where the layout has no codes.
 
     ScaNN makes its own searcher of the tensors, half as large as they are. It goes by a name, so that every signature
     of an exported graph uses the same one, which is made while the graph is loaded.
@@ -124,20 +125,24 @@ class Scann(tf.Module):
         return {name: np.array(number) for name, number in numbers.items()} | tensors
 
     def efforts(self, k: int) -> Sequence[Sequence[Effort]]:
-        """For each number of items scored exactly, more and more leaves; without a tree, a ladder of those numbers."""
+        """For each number of items scored exactly, more and more leaves; without a tree, a ladder of those numbers;
+        without codes, one of leaves."""
+        if self.layout.leaves and not self.layout.dims:
+            return [[Effort(leaves, k, k) for leaves in self._ladder()]]
         reorders = sorted({min(times * k, self.size) for times in _REORDER})
         if not self.layout.leaves:
             return [[Effort(0, reorder, k) for reorder in reorders]]
-        searched = sorted({math.ceil(share * self.layout.leaves) for share in _SHARES})
-        return [[Effort(leaves, reorder, k) for leaves in searched] for reorder in reorders]
+        return [[Effort(leaves, reorder, k) for leaves in self._ladder()] for reorder in reorders]
 
     def layouts(self) -> Sequence[Layout]:
-        """More and fewer leaves, shorter and longer codes, other thresholds."""
+        """More leaves, leaves without codes, fewer leaves, shorter and longer codes, other thresholds."""
+        more, fewer = ([round(self.layout.leaves * times)] if self.layout.leaves else [] for times in (2.0, 0.5))
         if not self.layout.dims:
-            return ()
-        leaves = [round(self.layout.leaves * times) for times in (2.0, 0.5)] if self.layout.leaves else []
+            return [replace(self.layout, leaves=number) for number in (*more, *fewer)]
         return [
-            *(replace(self.layout, leaves=number) for number in leaves),
+            *(replace(self.layout, leaves=number) for number in more),
+            *(replace(self.layout, leaves=number, dims=0) for number in more),
+            *(replace(self.layout, leaves=number) for number in fewer),
             *(replace(self.layout, dims=number) for number in (1, 4)),
             *(replace(self.layout, threshold=number) for number in (0.1, 0.35)),
         ]
@@ -169,6 +174,9 @@ class Scann(tf.Module):
         rows, scores = rows[:asked], scores[:asked]
         phantom = tf.math.is_nan(scores)  # places without an item come back as row 0
         return pad(tf.where(phantom, -np.inf, scores), tf.where(phantom, NOTHING, rows), k)
+
+    def _ladder(self) -> Sequence[int]:
+        return sorted({math.ceil(share * self.layout.leaves) for share in _SHARES})
 
     def release(self) -> None:
         """See `Searcher.release`."""

@@ -74,6 +74,7 @@ def scann_indexes(items: np.ndarray, k: int) -> Iterator[Index]:
     layouts = [usual, *(replace(usual, leaves=round(usual.leaves * times)) for times in (2, 0.5) if usual.leaves)]
     if usual.dims:
         layouts += [replace(usual, dims=dims) for dims in (1, 4)]
+        layouts += [replace(usual, leaves=2 * usual.leaves, dims=0)] if usual.leaves else []
     for layout in layouts:
         started = time.perf_counter()
         searcher = scann_index(items, layout)
@@ -100,9 +101,10 @@ def _scann(searcher, layout: Layout, seconds: float, depths: tuple[int, ...], k:
     if layout.leaves:
 
         def search(queries: np.ndarray, effort: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-            return searcher.search_batched(queries, k, depth, effort)
+            return searcher.search_batched(queries, k, depth or None, effort)
 
         words = f"{layout.leaves:,} leaves, {codes}"
+        depths = depths if layout.dims else (0,)
         return Index(OURS, words, seconds, search, range(1, layout.leaves + 1), "leaves searched", depths)
 
     def scan(queries: np.ndarray, effort: int, depth: int) -> tuple[np.ndarray, np.ndarray]:

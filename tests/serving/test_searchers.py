@@ -44,7 +44,15 @@ class IvfShards(Shards):
     kind = "ivf"
 
 
-SEARCHERS = [Exact, Scann, Tree, Ivf, Shards, IvfShards]
+class Leaves(Tree):
+    """The same without codes: every item of a leaf is scored exactly."""
+
+    @classmethod
+    def build(cls, vectors: np.ndarray, layout: Layout | None = None) -> Scann:
+        return super().build(vectors, layout or replace(Layout.of(len(vectors)), leaves=min(20, len(vectors)), dims=0))
+
+
+SEARCHERS = [Exact, Scann, Tree, Leaves, Ivf, Shards, IvfShards]
 
 
 def _world(items: int, queries: int = 7, width: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -170,7 +178,7 @@ def test_an_empty_batch_of_several_vectors():
     assert scores.shape == rows.shape == (0, 5)
 
 
-@pytest.mark.parametrize("kind", [Scann, Tree, Ivf])
+@pytest.mark.parametrize("kind", [Scann, Tree, Leaves, Ivf])
 def test_along_a_ladder_recall_rises_to_exactness(kind):
     vectors, queries = _world(3000, queries=50, width=32)
     searcher, expected = kind.build(vectors), _brute_force(vectors, queries, 50)
