@@ -19,7 +19,7 @@ from pipelines.offline import BATCH, Offline
 from pipelines.tables import Requests
 from pipelines.verdicts import Status, Verdict
 from serving.bundle import GOLDEN, golden_value
-from serving.runtime import Session, scann_library, signature_table
+from serving.runtime import Session, libraries_of, signature_table
 from serving.signatures import reads_request_time
 from towers.backend import tf
 
@@ -65,8 +65,7 @@ def _status(share: float) -> Status:
 
 def c_session(folder: Path, searcher: str) -> Session:
     """The exported graph in TensorFlow's C API, as a server loads it."""
-    library = scann_library() if searcher == "scann" else None
-    return Session(folder, signature_table(folder), op_libraries=[library] if library else [])
+    return Session(folder, signature_table(folder), op_libraries=libraries_of(searcher))
 
 
 def write_golden(dataset: Dataset, folder: Path, session: Session) -> None:

@@ -28,8 +28,8 @@ _CODES = [
     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
     "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 ]
-_DTYPES = {"float32": 1, "float64": 2, "int32": 3, "uint8": 4, "string": 7, "int64": 9, "bool": 10}
-_DTYPE_NAMES = {code: name for name, code in _DTYPES.items()}
+DTYPES = {"float32": 1, "float64": 2, "int32": 3, "uint8": 4, "string": 7, "int64": 9, "bool": 10}
+_DTYPE_NAMES = {code: name for name, code in DTYPES.items()}
 _STRING_BYTES = 24  # sizeof(TF_TString)
 
 # The C functions: the result, then the arguments, in the letters of _LETTERS. Long calls let other Python
@@ -96,7 +96,7 @@ class Session:
     Args:
         directory: the SavedModel, the folder that holds `saved_model.pb`.
         signatures: the model's `signature_table`, made when it was exported.
-        op_libraries: shared libraries of custom operations to load first, such as `scann_library()`.
+        op_libraries: shared libraries of custom operations to load first, such as `libraries_of` names.
         threads: threads within an operation; all cores when None. TensorFlow has one pool of them in a process, so
             the first session of the process decides. Operations of one call run one after the other in its caller's
             thread.
@@ -229,6 +229,11 @@ def scann_library() -> Path | None:
     return _library("scann", "scann_ops/cc/_scann_ops.so")
 
 
+def libraries_of(searcher: str) -> list[Path]:
+    """What a graph behind a searcher of this kind needs loaded first; nothing where that is not installed."""
+    return [library] if searcher == "scann" and (library := scann_library()) else []
+
+
 def _library(package: str, name: str) -> Path | None:
     """A file of an installed package. Looking a top-level package up does not import it."""
     spec = importlib.util.find_spec(package)
@@ -323,8 +328,8 @@ def _signature(graph: int, name: str, table: Mapping[str, Any]) -> _Signature:
     def read(kind: str) -> tuple[list[_Tensor], Any]:
         tensors, outputs = [], []
         for tensor, row in table[kind].items():
-            if row["dtype"] not in _DTYPES:
-                raise ValueError(f"signature {name!r}, {tensor!r}: found {row['dtype']}, expected one of {[*_DTYPES]}")
+            if row["dtype"] not in DTYPES:
+                raise ValueError(f"signature {name!r}, {tensor!r}: found {row['dtype']}, expected one of {[*DTYPES]}")
             shape = None if row["shape"] is None else tuple(row["shape"])
             tensors.append(_Tensor(tensor, row["dtype"], shape))
             outputs.append(_find(graph, row["tensor"]))
@@ -356,15 +361,16 @@ def _check(where: str, expected: _Tensor, array: np.ndarray) -> _Value:
     ):
         raise ValueError(f"{where}: found shape {list(array.shape)}, expected {list(shape)}")
     if expected.dtype == "string" and array.dtype.kind in "OUST":
-        return _Value("string", array.shape, _encode(where, array.ravel().tolist()))
+        return _Value("string", array.shape, as_utf8(where, array))
     if expected.dtype == "string" or not np.can_cast(array.dtype, expected.dtype, "safe"):
         raise ValueError(f"{where}: found dtype {array.dtype}, expected {expected.dtype}")
     return _Value(expected.dtype, array.shape, np.asarray(array, expected.dtype, order="C"))
 
 
-def _encode(where: str, values: list[Any]) -> list[bytes]:
+def as_utf8(where: str, texts: np.ndarray) -> list[bytes]:
+    """Texts of any shape, str or bytes, one after the other. Raises: ValueError, which says `where`."""
     try:
-        return [value if isinstance(value, bytes) else str.encode(value) for value in values]
+        return [value if isinstance(value, bytes) else str.encode(value) for value in texts.ravel().tolist()]
     except (TypeError, UnicodeEncodeError) as error:
         raise ValueError(f"{where}: found an element that is no text ({error}), expected str or bytes") from error
 
@@ -393,7 +399,7 @@ def _to_tensor(value: _Value) -> int:
     strings = value.dtype == "string"
     size = len(value.data) * _STRING_BYTES if strings else value.data.nbytes
     dims = (ctypes.c_int64 * len(value.shape))(*value.shape)
-    tensor = api.TF_AllocateTensor(_DTYPES[value.dtype], dims, len(dims), size)
+    tensor = api.TF_AllocateTensor(DTYPES[value.dtype], dims, len(dims), size)
     if size and not strings:
         ctypes.memmove(api.TF_TensorData(tensor), value.data.ctypes.data, size)
     elif size:

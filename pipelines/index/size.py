@@ -88,16 +88,16 @@ def fitting(asked: Index, items: int, width: int, then: str | None, filtered: bo
         for shards in ((asked.shards,) if asked.shards else _SHARDS)
     ]
     found = next((one for one in wanted if one.nbytes <= free), wanted[-1])
-    refuse_what_does_not_fit(found, free)
+    refuse_what_does_not_fit(found, free, "index.shards = 0, " if asked.shards else "")
     return found
 
 
-def refuse_what_does_not_fit(wanted: Estimate, free: int) -> None:
-    """`free`: bytes. Raises: DoesNotFit where the build needs more."""
+def refuse_what_does_not_fit(wanted: Estimate, free: int, remedy: str = "") -> None:
+    """`free`: bytes; remedy: a setting that may help too. Raises: DoesNotFit where the build needs more."""
     if wanted.nbytes > free:
         raise DoesNotFit(
             f"index: {wanted.kind} over {wanted.items:,} items of {wanted.width} numbers needs {wanted.words}; "
-            f"{_gigabytes(free)} are free: set index.shards = 0, index.core_ops = false, index.builds = 1 or a smaller "
+            f"{_gigabytes(free)} are free: set {remedy}index.core_ops = false, index.builds = 1 or a smaller "
             "towers.embedding_dim, or take a larger machine"
         )
 

@@ -135,13 +135,13 @@ class Scann(tf.Module):
         return [[Effort(leaves, reorder, k) for leaves in self._ladder()] for reorder in reorders]
 
     def layouts(self) -> Sequence[Layout]:
-        """More leaves, leaves without codes, fewer leaves, shorter and longer codes, other thresholds."""
+        """Leaves without codes, more leaves, fewer leaves, shorter and longer codes, other thresholds."""
         more, fewer = ([round(self.layout.leaves * times)] if self.layout.leaves else [] for times in (2.0, 0.5))
         if not self.layout.dims:
             return [replace(self.layout, leaves=number) for number in (*more, *fewer)]
         return [
+            *(replace(self.layout, leaves=number, dims=0) for number in more),  # a better one starts anew from itself
             *(replace(self.layout, leaves=number) for number in more),
-            *(replace(self.layout, leaves=number, dims=0) for number in more),
             *(replace(self.layout, leaves=number) for number in fewer),
             *(replace(self.layout, dims=number) for number in (1, 4)),
             *(replace(self.layout, threshold=number) for number in (0.1, 0.35)),

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.runtime import RuntimeFailure, Session, scann_library
+from serving.runtime import RuntimeFailure, Session, libraries_of
 from serving.worker.wire import FAILED, INVALID, SIZES, pack, unpack
 
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _load(folder: Path, threads: int | None) -> Session:
     manifest = json.loads((folder / "manifest.json").read_text())
-    library = scann_library() if manifest["searcher"] == "scann" else None
-    return Session(folder, manifest["signatures"], op_libraries=[library] if library else [], threads=threads)
+    libraries = libraries_of(manifest["searcher"])
+    return Session(folder, manifest["signatures"], op_libraries=libraries, threads=threads)
 
 
 def _serve(connection: socket.socket, session: Session) -> None:

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from serving.runtime import DTYPES, as_utf8
+
 INVALID, FAILED = "invalid", "failed"  # inputs that do not fit; what TensorFlow said instead
 SIZES = struct.Struct("<IQ")  # before each frame: bytes of its head and of its body
-_DTYPES = frozenset({"float32", "float64", "int32", "int64", "uint8", "bool"})
 _TEXT = "string"
 
 Arrays = dict[str, np.ndarray]
@@ -63,11 +64,8 @@ def unpack(head: bytes, body: bytes) -> tuple[dict[str, Any], Arrays]:
 
 def _packed(name: str, array: np.ndarray) -> tuple[str, list[bytes]]:
     if array.dtype.kind in "OUST":
-        try:
-            texts = [one if isinstance(one, bytes) else str.encode(one) for one in array.ravel().tolist()]
-        except (TypeError, UnicodeEncodeError) as error:
-            raise ValueError(f"{name}: found an element that is no text ({error}), expected str or bytes") from error
+        texts = as_utf8(name, array)
         return _TEXT, [struct.pack(f"={len(texts)}I", *map(len, texts)), *texts]
-    if array.dtype.name not in _DTYPES:
-        raise ValueError(f"{name}: found {array.dtype}, expected text or one of {sorted(_DTYPES)}")
+    if array.dtype.name not in DTYPES:
+        raise ValueError(f"{name}: found {array.dtype}, expected one of {[*DTYPES]}")
     return array.dtype.name, [array.astype(array.dtype.newbyteorder("="), copy=False).tobytes()]

@@ -64,8 +64,11 @@ def test_as_few_shards_as_fit(gigabytes, shards):
 
 
 def test_refused_where_no_number_of_shards_fits():
-    for asked, said in ((Index(builds=1), "in 16 shards"), (Index(builds=1, shards=2), "in 2 shards")):
-        with pytest.raises(UserError, match=f"index: scann over 10,000,000 .* {said}.*; 3.4 GB are free"):
+    for asked, said, remedy in (
+        (Index(builds=1), "in 16 shards", "index.core_ops"),
+        (Index(builds=1, shards=2), "in 2 shards", "index.shards = 0, index.core_ops"),
+    ):
+        with pytest.raises(UserError, match=f"index: scann over 10,000,000 .* {said}.*; 3.4 GB are free: set {remedy}"):
             fitting(asked, 10_000_000, 64, None, False, int(3.4 * GB))
 
 
