@@ -22,7 +22,7 @@ import numpy as np
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.truth import best_rows
 from pipelines.progress import Progress
-from serving.runtime import Session, scann_library, signature_table
+from serving.runtime import Session, libraries_of, signature_table
 from tests.bench.harness import Row
 from tests.bench.index_parts import ONE_THREAD, tell
 from tests.bench.vectors import clustered, near
@@ -131,8 +131,7 @@ def ask(folder: Path) -> Iterator[Row]:
 
 
 def _session(folder: Path, chosen: dict[str, Any], kind: str) -> Ask:
-    library = scann_library() if kind == "scann" else None
-    session = Session(folder / kind, chosen[kind]["signatures"], op_libraries=[library] if library else [], threads=1)
+    session = Session(folder / kind, chosen[kind]["signatures"], op_libraries=libraries_of(kind), threads=1)
     return lambda query: session.run(_SIGNATURE, {"queries": query[None], "k": np.int32(K)})["rows"][0]
 
 
