@@ -33,15 +33,15 @@ from pipelines.replay import c_session, replay, replay_in_c, replay_verdicts, wr
 from pipelines.served import Parts, item_ids, load_parts, recommender_at
 from pipelines.stage import Inputs
 from pipelines.verdicts import CORE_RECALL, Verdict, as_json, level_verdict, load_verdicts, passed
-from serving.bundle import STATE, seal, seal_id
 from serving.compaction import index_facts
 from serving.computed import COMPUTED, write_moments
 from serving.filters import filter_values
+from serving.manifest import seal, seal_id
 from serving.popularity import PopularityRecommender
 from serving.recommender import Recommender
 from serving.runtime import signature_table
 from serving.searchers import Exact
-from serving.state import QueryState, write_state
+from serving.state import STATE, QueryState, write_state
 from towers.backend import tf
 
 

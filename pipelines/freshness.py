@@ -14,7 +14,7 @@ from configs.units import duration
 from pipelines.look.numbers import NONE, number, percent
 from pipelines.look.terminal import table
 from pipelines.staleness import Ages, Drift, Missing, Staleness
-from serving.bundle import versions
+from serving.manifest import versions
 
 _NAMED = 20  # ids that a command line may name
 

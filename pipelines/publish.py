@@ -18,7 +18,9 @@ from typing import Any
 
 from configs.errors import UserError
 from configs.load import parse
-from serving.bundle import MANIFEST, Bundle, BundleError, check_golden, seal_id, verify, versions
+from serving.bundle import Bundle
+from serving.golden import check_golden
+from serving.manifest import MANIFEST, BundleError, seal_id, verify, versions
 
 BUNDLE, CORE = "bundle", "bundle-core"  # folders of the export stage's result
 _PARTIAL, _LEFT_BEHIND = ".partial-", 86_400  # seconds

@@ -18,7 +18,7 @@ from pipelines.encoded import columns_of
 from pipelines.offline import BATCH, Offline
 from pipelines.tables import Requests
 from pipelines.verdicts import Status, Verdict
-from serving.bundle import GOLDEN, golden_value
+from serving.golden import GOLDEN, golden_value
 from serving.runtime import Session, libraries_of, signature_table
 from serving.signatures import reads_request_time
 from towers.backend import tf

@@ -21,9 +21,10 @@ from pipelines.compaction import room
 from pipelines.embedding import available, embedded, refuse_without_towers
 from pipelines.prepare import read_items
 from pipelines.progress import Progress
-from serving.bundle import MANIFEST, Bundle, newest, verify
+from serving.bundle import Bundle
 from serving.computed import UNKNOWN, read_moments
 from serving.delta import Variables, apart, dead_in, rows_of
+from serving.manifest import MANIFEST, newest, verify
 from serving.variables import read_variables
 
 _MOST = 100_000  # items whose vectors are computed anew; of more, so many are drawn

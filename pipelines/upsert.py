@@ -24,23 +24,13 @@ from pipelines.embedding import available, embedded, refuse_without_towers
 from pipelines.evaluation.bootstrap import Interval
 from pipelines.prepare import read_items
 from pipelines.publish import partial_version, root_id
-from serving.bundle import (
-    GOLDEN,
-    MANIFEST,
-    STATE,
-    Bundle,
-    answer_golden,
-    described,
-    hold_against,
-    manifest_of,
-    newest,
-    seal,
-    versions,
-)
+from serving.bundle import Bundle
 from serving.computed import renew
 from serving.delta import Items, Outcome, Variables, rows_of, touched, with_items
 from serving.filters import filter_values
-from serving.state import add_titles
+from serving.golden import GOLDEN, answer_golden
+from serving.manifest import MANIFEST, described, hold_against, manifest_of, newest, seal, versions
+from serving.state import STATE, add_titles
 from serving.variables import names_of_variables, read_variables, write_variables
 
 

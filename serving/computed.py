@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.bundle import BundleError
+from serving.manifest import BundleError
 
 COMPUTED = Path("assets.extra") / "computed_at.npy"
 UNKNOWN = -1

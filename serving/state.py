@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+STATE = Path("assets.extra") / "state.sqlite"
+
 _TABLES = """
 CREATE TABLE items (item TEXT PRIMARY KEY, title TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE likes (name TEXT PRIMARY KEY) WITHOUT ROWID;

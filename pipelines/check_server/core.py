@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.check_server.findings import Finding, named
 from pipelines.check_server.needs import Needs, read_needs
 from pipelines.publish import core_version, read_manifest
-from serving.bundle import BundleError, versions
+from serving.manifest import BundleError, versions
 
 _COUNTS = ("added", "changed", "removed")  # what two exports of one model must agree in after the same upsert
 Counts = tuple[Any, ...]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.check_server.findings import Finding
 from pipelines.check_server.saved_model import required
-from serving.bundle import newest, verify
+from serving.manifest import newest, verify
 
 SCANN = "Scann>"  # what the names of ScaNN's operations begin with
 

@@ -11,7 +11,9 @@ from pipelines.check_server.cpu import cpu_features
 from pipelines.check_server.findings import Finding, Outcome, outdated, unregistered
 from pipelines.check_server.needs import Needs
 from pipelines.check_server.versions import compared
-from serving.bundle import Bundle, BundleError, check_golden
+from serving.bundle import Bundle
+from serving.golden import check_golden
+from serving.manifest import BundleError
 from serving.runtime import RuntimeFailure, Session
 
 _PATIENCE = 600.0  # seconds to load a model and to answer

@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 from tensorboard.compat.proto import meta_graph_pb2
 
-from serving.bundle import BundleError
+from serving.manifest import BundleError
 
 _SERVE = "serve"
 

@@ -27,7 +27,7 @@ def served_recall(bundle: Bundle, variables: Variables, k: int) -> Interval:
 def _shares(bundle: Bundle, variables: Variables, shown: np.ndarray, vectors: np.ndarray, k: int) -> Iterator[float]:
     for user in bundle.state.some_queries(_QUERIES):
         request = bundle.request(user)
-        answer = bundle.run("retrieve", request | bundle.limits(k))
+        answer = bundle.run("retrieve", request | bundle.inputs.limits(k))
         found = rows_of(variables, [item.decode() for item in answer["items"][0][: int(answer["count"][0])]])
         asked = np.atleast_2d(bundle.run("embed_user", request)["vector"][0])
         scores = (vectors @ asked.T).max(axis=1)

@@ -19,13 +19,15 @@ import pandas as pd
 
 from configs.load import parse
 from pipelines.upsert import upsert
-from serving.bundle import GOLDEN, STATE, Bundle, answer_golden, golden_value, load_bundle, seal
+from serving.bundle import Bundle, load_bundle
 from serving.compaction import index_facts
+from serving.golden import GOLDEN, answer_golden, golden_value
 from serving.likes import Likes
+from serving.manifest import seal
 from serving.recommender import Catalogue, Models, Recommender
 from serving.runtime import signature_table
 from serving.searchers import build_searcher
-from serving.state import write_state
+from serving.state import STATE, write_state
 from serving.variables import read_variables
 from tests.bench.harness import Row, bench
 from towers.backend import tf
@@ -115,7 +117,7 @@ def build(folder: Path, items: int) -> None:
     facts |= {"filters": {"category": sorted(set(columns["category"]))}, "verdicts": []}
     facts |= {"signatures": signature_table(folder), "index": index_facts(searcher)}
     bundle = Bundle(folder, facts)
-    request = bundle.request(history=["i1"]) | bundle.limits(10)
+    request = bundle.request(history=["i1"]) | bundle.inputs.limits(10)
     described = {name: golden_value(value) for name, value in request.items()}
     (folder / GOLDEN).write_text(json.dumps([{"inputs": described, "items": [""]}]))
     answer_golden(bundle)
@@ -134,7 +136,7 @@ def asked(bundle, items: int) -> tuple[np.ndarray, np.ndarray]:
         scores[[row * 7, items + row % NEW]] = -np.inf  # taken
         top = np.argpartition(-scores, K)[:K]
         best[row, top[top >= items] - items] = True
-        answer = bundle.run("retrieve", request | bundle.limits(K))["items"][0]
+        answer = bundle.run("retrieve", request | bundle.inputs.limits(K))["items"][0]
         new = [int(item[1:]) for item in answer if item.startswith(b"n")]
         found[row, new] = True
     return found, best

@@ -26,7 +26,9 @@ from pipelines.served import Parts
 from pipelines.train import new_towers
 from pipelines.vectors import Vectors
 from pipelines.verdicts import CORE_RECALL, save_verdicts
-from serving.bundle import check_golden, load_bundle, verify
+from serving.bundle import load_bundle
+from serving.golden import check_golden
+from serving.manifest import verify
 from serving.searchers import EXACT_BELOW
 from tests import world
 from tests.conftest import Demo

@@ -14,7 +14,9 @@ import pytest
 
 from configs.errors import UserError
 from pipelines.publish import GateFailed, core_version, failures, publish, root_id
-from serving.bundle import GOLDEN, MANIFEST, BundleError, load_bundle, seal, verify, versions
+from serving.bundle import load_bundle
+from serving.golden import GOLDEN
+from serving.manifest import MANIFEST, BundleError, seal, verify, versions
 from tests.serving import small
 
 VERDICT = {

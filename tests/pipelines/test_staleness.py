@@ -17,8 +17,8 @@ from pipelines.cli import app
 from pipelines.freshness import fresh, judge
 from pipelines.staleness import Ages, Beside, Missing, staleness
 from pipelines.upsert import upsert
-from serving.bundle import MANIFEST, BundleError, seal, verify
 from serving.computed import COMPUTED, UNKNOWN, read_moments
+from serving.manifest import MANIFEST, BundleError, seal, verify
 from tests.runs import twinspire
 from tests.serving import small
 from tests.serving.small import END, FILTERS, IDS, ITEMS, UNINDEXED

@@ -11,7 +11,9 @@ import pytest
 from configs.errors import UserError
 from pipelines.publish import publish
 from pipelines.upsert import upsert
-from serving.bundle import check_golden, load_bundle, versions
+from serving.bundle import load_bundle
+from serving.golden import check_golden
+from serving.manifest import versions
 from serving.searchers import build_searcher
 from serving.variables import read_variables, write_variables
 from tests.serving import small

@@ -14,17 +14,18 @@ import numpy as np
 
 from configs.load import parse
 from configs.schema import Config
-from serving.bundle import GOLDEN, STATE, golden_value, seal
 from serving.compaction import index_facts
 from serving.computed import write_moments
 from serving.filters import filter_values
+from serving.golden import GOLDEN, golden_value
 from serving.likes import Likes
+from serving.manifest import seal
 from serving.mixing import Mixing
 from serving.popularity import PopularityRecommender
 from serving.recommender import Catalogue, Models, Recommender
 from serving.runtime import signature_table
 from serving.searchers import Searcher, build_searcher, sharded_layout
-from serving.state import QueryState, write_state
+from serving.state import STATE, QueryState, write_state
 from towers.backend import tf
 from towers.features import Preprocess, Statistics, encode, statistics
 from towers.ranker import Ranker

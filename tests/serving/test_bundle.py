@@ -15,22 +15,12 @@ import pytest
 from configs.errors import UserError
 from configs.features import CategoryFeature, MultiCategoryFeature, NumberFeature, TimeFeature, VectorFeature
 from configs.load import digest
-from serving.bundle import (
-    GOLDEN,
-    MANIFEST,
-    STATE,
-    BundleError,
-    RequestError,
-    check_golden,
-    load_bundle,
-    newest,
-    raw_value,
-    seal,
-    seal_id,
-    verify,
-    versions,
-)
+from serving.bundle import load_bundle
+from serving.golden import GOLDEN, check_golden
+from serving.inputs import RequestError, raw_value
+from serving.manifest import MANIFEST, BundleError, newest, seal, seal_id, verify, versions
 from serving.runtime import RuntimeFailure, Session
+from serving.state import STATE
 from tests.serving import small
 from tests.serving.small import END, IDS, ITEMS, UNINDEXED, inputs_of, lists
 
@@ -462,7 +452,8 @@ def run_python(code: str, *arguments: Path) -> str:
 def test_both_exports_answer_without_importing_tensorflow(exact_bundle, scann_bundle):
     code = """
 import sys
-from serving.bundle import check_golden, load_bundle
+from serving.bundle import load_bundle
+from serving.golden import check_golden
 for folder in sys.argv[1:]:
     bundle = load_bundle(folder)
     check_golden(bundle)

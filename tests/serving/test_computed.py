@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.bundle import BundleError, seal, verify
 from serving.computed import COMPUTED, UNKNOWN, read_moments, renew, write_moments
+from serving.manifest import BundleError, seal, verify
 
 
 def test_moments_are_kept_to_the_second(tmp_path: Path):

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from serving.bundle import RequestError, load_bundle
+from serving.bundle import load_bundle
+from serving.inputs import RequestError
 from serving.likes import Likes, choices
 from tests.serving import small
 from tests.serving.small import COUNTRIES, IDS, ITEMS, inputs_of, liked_values, limits, lists, padded, strings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from configs.load import parse
-from serving.bundle import verify
+from serving.manifest import verify
 from serving.signatures import feature_spec, item_specs, list_specs, reads_request_time, request_specs
 from tests.serving.small import CONFIG
 from towers.backend import tf

@@ -16,7 +16,7 @@ from pipelines.check_server.needs import read_needs
 from pipelines.check_server.saved_model import required
 from pipelines.publish import root_id
 from pipelines.upsert import upsert
-from serving.bundle import BundleError, newest, verify
+from serving.manifest import BundleError, newest, verify
 from serving.runtime import RuntimeFailure, Session, _library, scann_library, signature_table
 from tests.pipelines.check_server.exports import SEARCH
 from tests.pipelines.test_publish import resealed
