@@ -123,8 +123,13 @@ class Dataset:
         if name is None:
             return None
         values = self.tables.queries[name].astype(str).to_numpy()
-        known = np.unique(values[values != ""])
-        return np.where(values == "", -1, np.searchsorted(known, values))
+        return np.where(values == "", -1, np.searchsorted(np.array(self.segments, object), values))
+
+    @cached_property
+    def segments(self) -> list[str]:
+        """The value of each code of `segment`."""
+        name = self.config.data.segment
+        return sorted(set(self.tables.queries[name].astype(str)) - {""}) if name else []
 
 
 def load_dataset(config: Config, folder: Path) -> Dataset:

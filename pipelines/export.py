@@ -18,7 +18,7 @@ import numpy as np
 
 from configs.schema import Config
 from configs.version import VERSION
-from pipelines.baselines.popularity import SegmentPopularity
+from pipelines.baselines.popularity import Popularity, SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset, filters_of, load_dataset
 from pipelines.encoded import columns_of
@@ -27,6 +27,7 @@ from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import IndexTuning, load_core_tuning, load_index_tuning
 from pipelines.likes import likes_of
 from pipelines.offline import Offline, answered, judged
+from pipelines.popular import popular_lists
 from pipelines.progress import Progress
 from pipelines.publish import BUNDLE, CORE, core_name
 from pipelines.replay import c_session, replay, replay_in_c, replay_verdicts, write_golden
@@ -37,6 +38,7 @@ from serving.compaction import index_facts
 from serving.computed import COMPUTED, write_moments
 from serving.filters import filter_values
 from serving.manifest import seal, seal_id
+from serving.popular import POPULAR, write_popular
 from serving.popularity import PopularityRecommender
 from serving.recommender import Recommender
 from serving.runtime import signature_table
@@ -72,7 +74,7 @@ def write_bundles(
     fresh = refreshed(parts.index, dataset, parts.vectors, dataset.cuts.end)
     module = recommender_at(dataset, parts, dataset.cuts.end, fresh)
     folder = out / BUNDLE
-    _write(dataset, module, folder)
+    _write(dataset, module, parts.popularity, folder)
     write_moments(folder, np.full(dataset.n_items, int(time.time())))
     with c_session(folder, module.searcher.kind) as session:
         write_golden(dataset, folder, session)
@@ -96,7 +98,7 @@ def _export_core(
     folder = out / CORE
     _save(module, folder)
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
-    for same in (STATE, COMPUTED):
+    for same in (STATE, COMPUTED, POPULAR):
         shutil.copyfile(out / BUNDLE / same, folder / same)
     found = answered(dataset, parts, index)
     with c_session(folder, index.searcher.kind) as session:
@@ -155,21 +157,15 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     scores = best.table()
     scores = np.where(dataset.eligible(dataset.cuts.end) & (scores[-1] > 0), scores, -np.inf)
     likes = likes_of(dataset, dataset.cuts.end)
-    segments, filters = _segments(dataset, best), filters_of(dataset)
+    segments = dataset.segments if isinstance(best, SegmentPopularity) else []
+    filters = filters_of(dataset)
     module = PopularityRecommender(config, item_ids(dataset), scores, segments, likes, filters)
     folder = out / BUNDLE
-    _write(dataset, module, folder)
+    _write(dataset, module, best, folder)
     with c_session(folder, "exact") as session:
         write_golden(dataset, folder, session)
     seal(folder, _facts(dataset, module, folder) | {"policy": best.name, "publishable": True, "verdicts": []})
     progress.say(f"popularity bundle: {best.name}")
-
-
-def _segments(dataset: Dataset, best: Any) -> list[str]:
-    """Segment values in the order of the rows of a segment popularity's shares."""
-    if not isinstance(best, SegmentPopularity):
-        return []
-    return sorted(set(dataset.tables.queries[dataset.config.data.segment].astype(str)) - {""})
 
 
 def _save(module: tf.Module, folder: Path) -> None:
@@ -177,12 +173,13 @@ def _save(module: tf.Module, folder: Path) -> None:
     (folder / "fingerprint.pb").unlink(missing_ok=True)  # differs between equal models
 
 
-def _write(dataset: Dataset, module: tf.Module, folder: Path) -> None:
+def _write(dataset: Dataset, module: tf.Module, popularity: Popularity | SegmentPopularity, folder: Path) -> None:
     _save(module, folder)
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
     items = dataset.tables.items
     titles = zip(items["item"].astype(str), items["title"].astype(str), strict=True)
     write_state(folder / STATE, titles, _query_states(dataset), likes_of(dataset, dataset.cuts.end).names)
+    write_popular(folder / POPULAR, popular_lists(dataset, popularity))
 
 
 def _query_states(dataset: Dataset) -> Iterator[tuple[str, QueryState]]:

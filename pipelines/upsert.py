@@ -30,6 +30,7 @@ from serving.delta import Items, Outcome, Variables, rows_of, touched, with_item
 from serving.filters import filter_values
 from serving.golden import GOLDEN, answer_golden
 from serving.manifest import MANIFEST, described, hold_against, manifest_of, newest, seal, versions
+from serving.popular import POPULAR, read_popular, write_popular
 from serving.state import STATE, add_titles
 from serving.variables import names_of_variables, read_variables, write_variables
 
@@ -74,7 +75,7 @@ def upsert(
         shutil.copytree(base, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("variables", MANIFEST))
         write_variables(partial, variables, others=base)
         renew(partial, rows_of(variables, found.ids), len(variables["ids/ids"]) - 1, now)
-        add_titles(partial / STATE, zip(table["item"].astype(str), table["title"].astype(str), strict=True))
+        _renew_beside(partial, table, found, list(remove))
         written = time.perf_counter()
         recall = _checked(partial, _facts(manifest, variables, found, outcome), variables if compact else None)
         version = _next(partial, base)
@@ -98,6 +99,17 @@ def _embedded(bundle: Bundle, path: Path | None, now: int) -> tuple[Variables, p
         found = _items(bundle, table, now)
         bundle.session.close()  # the next version needs the room
         return stored.result(), table, found
+
+
+def _renew_beside(partial: Path, table: pd.DataFrame, found: Items, removed: Sequence[str]) -> None:
+    """What the version says of items beside its graph."""
+    titles = dict(zip(found.ids, table["title"].astype(str), strict=True))
+    add_titles(partial / STATE, titles.items())
+    if popular := read_popular(partial / POPULAR):
+        values = {name: [filter_values([text]) for text in texts] for name, texts in found.filters.items()}
+        filters = {item: {name: values[name][row] for name in values} for row, item in enumerate(found.ids)}
+        hidden = {item for item, listed in zip(found.ids, found.listed, strict=True) if not listed}
+        write_popular(partial / POPULAR, popular.changed(filters, titles, {*removed, *hidden}))
 
 
 def _checked(partial: Path, facts: dict[str, Any], indexed_anew: Variables | None) -> Interval | None:

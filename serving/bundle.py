@@ -4,6 +4,7 @@
         saved_model.pb, variables/           the graph (TF Serving loads these)
         assets.extra/state.sqlite            item titles, what can be liked, each query's features and history
         assets.extra/golden.json             requests with the answers they must get
+        assets.extra/popular.json            popular items, for when the graph cannot answer
         assets.extra/computed_at.npy         when each item's vector was computed
         manifest.json                        what it is, and a sha256 of every file
 

@@ -21,6 +21,7 @@ from serving.golden import GOLDEN, golden_value
 from serving.likes import Likes
 from serving.manifest import seal
 from serving.mixing import Mixing
+from serving.popular import EVERYONE, POPULAR, Popular, PopularItem, write_popular
 from serving.popularity import PopularityRecommender
 from serving.recommender import Catalogue, Models, Recommender
 from serving.runtime import signature_table
@@ -296,6 +297,17 @@ QUERIES = {
 TITLES = {item: f"Title of {item}" for item in IDS if item != "i30"}
 
 
+def popular_lists() -> Popular:
+    """Lists of everyone and of Austria, of items that may be shown."""
+    ids = [item for row, item in enumerate(IDS) if row not in UNINDEXED][:60]
+    filters = {name: [filter_values([text]) for text in texts] for name, texts in FILTERS.items()}
+    items = {
+        item: PopularItem(TITLES.get(item, item), {name: filters[name][IDS.index(item)] for name in filters})
+        for item in ids
+    }
+    return Popular("country", items, {EVERYONE: ids, "at": ids[::-1][:20]})
+
+
 def export(small: Small, folder: Path, **facts: Any) -> Path:
     """Write a sealed bundle as the export stage does; `facts` override what its manifest says."""
     kind = small.module.searcher.kind if isinstance(small.module, Recommender) else "exact"
@@ -303,6 +315,7 @@ def export(small: Small, folder: Path, **facts: Any) -> Path:
     (folder / "fingerprint.pb").unlink(missing_ok=True)
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
     write_state(folder / STATE, TITLES.items(), QUERIES.items(), small.catalogue.likes.names)
+    write_popular(folder / POPULAR, popular_lists())
     if isinstance(small.module, Recommender):
         write_moments(folder, np.full(ITEMS, END))
     write_golden(small, folder)
