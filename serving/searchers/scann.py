@@ -40,14 +40,16 @@ _STRINGS = ("scann_config", "serialized_partitioner", "ah_codebook")
 
 @dataclass(frozen=True)
 class Layout:
-    """Leaves of the tree, 0 for none; dimensions that share one 4-bit code, 0 for no codes (brute force); and above
-    which score, as a share of the largest, an error along the vector counts for more (anisotropic threshold). Of more
-    than one shard all this is said of each (`sharded.Sharded`)."""
+    """Leaves of the tree, 0 for none; dimensions that share one 4-bit code, 0 for no codes (brute force); above which
+    score, as a share of the largest, an error along the vector counts for more (anisotropic threshold); and whether the
+    leaves' centres are of unit length, as suits vectors of one length. Of more than one shard all this is said of each
+    (`sharded.Sharded`)."""
 
     leaves: int
     dims: int
     threshold: float
     shards: int = 1
+    spherical: bool = False
 
     @classmethod
     def of(cls, size: int) -> Layout:
@@ -96,7 +98,8 @@ class Scann(tf.Module):
         builder = scann_ops.builder(np.asarray(vectors, np.float32), min(100, len(vectors)), "dot_product")
         searched = math.ceil(layout.leaves / 10)
         if layout.leaves:
-            builder = builder.tree(layout.leaves, searched, training_sample_size=min(len(vectors), _SAMPLE))
+            sample = min(len(vectors), _SAMPLE)
+            builder = builder.tree(layout.leaves, searched, training_sample_size=sample, spherical=layout.spherical)
         if layout.dims:
             hashing = builder.score_ah(layout.dims, anisotropic_quantization_threshold=layout.threshold)
             builder = hashing.reorder(200)
@@ -111,14 +114,15 @@ class Scann(tf.Module):
     def restore(cls, parts: Mapping[str, np.ndarray]) -> Scann:
         """Rebuild from saved arrays."""
         tensors = [_tensor(name, parts[name]) for name in _TENSORS]
-        layout = Layout(int(parts["leaves"]), int(parts["dims"]), float(parts["threshold"]))
+        spherical = bool(parts["spherical"]) if "spherical" in parts else False
+        layout = Layout(int(parts["leaves"]), int(parts["dims"]), float(parts["threshold"]), spherical=spherical)
         effort = Effort(int(parts["searched"]), int(parts["reorder"]), int(parts["k"]))
         return cls(scann_ops.ScannState(tensors), int(parts["size"]), layout, effort)
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
         """ScaNN's tensors, the layout and the effort."""
-        layout = {"leaves": self.layout.leaves, "dims": self.layout.dims, "threshold": self.layout.threshold}
+        layout = {name: getattr(self.layout, name) for name in ("leaves", "dims", "threshold", "spherical")}
         effort = {"searched": self.effort.leaves, "reorder": self.effort.reorder, "k": self.effort.k}
         numbers = {"size": self.size, **layout, **effort}
         tensors = {name: _array(name, getattr(self.state, name)) for name in _TENSORS}
@@ -135,12 +139,14 @@ class Scann(tf.Module):
         return [[Effort(leaves, reorder, k) for leaves in self._ladder()] for reorder in reorders]
 
     def layouts(self) -> Sequence[Layout]:
-        """Leaves without codes, more leaves, fewer leaves, shorter and longer codes, other thresholds."""
+        """Leaves without codes, other centres, more and fewer leaves, shorter and longer codes, other thresholds."""
         more, fewer = ([round(self.layout.leaves * times)] if self.layout.leaves else [] for times in (2.0, 0.5))
         if not self.layout.dims:
-            return [replace(self.layout, leaves=number) for number in (*more, *fewer)]
-        return [
-            *(replace(self.layout, leaves=number, dims=0) for number in more),  # a better one starts anew from itself
+            other = replace(self.layout, spherical=not self.layout.spherical)
+            return [other, *(replace(self.layout, leaves=number) for number in (*more, *fewer))]
+        return [  # a better one starts anew from itself
+            *(replace(self.layout, leaves=number, dims=0, spherical=True) for number in more),
+            *(replace(self.layout, leaves=number, dims=0) for number in more),
             *(replace(self.layout, leaves=number) for number in more),
             *(replace(self.layout, leaves=number) for number in fewer),
             *(replace(self.layout, dims=number) for number in (1, 4)),

@@ -74,7 +74,9 @@ def scann_indexes(items: np.ndarray, k: int) -> Iterator[Index]:
     layouts = [usual, *(replace(usual, leaves=round(usual.leaves * times)) for times in (2, 0.5) if usual.leaves)]
     if usual.dims:
         layouts += [replace(usual, dims=dims) for dims in (1, 4)]
-        layouts += [replace(usual, leaves=2 * usual.leaves, dims=0)] if usual.leaves else []
+        if usual.leaves:
+            layouts += [replace(usual, leaves=2 * usual.leaves, dims=0, spherical=round_) for round_ in (True, False)]
+            layouts += [replace(usual, leaves=2 * usual.leaves, spherical=True)]
     for layout in layouts:
         started = time.perf_counter()
         searcher = scann_index(items, layout)
@@ -87,7 +89,8 @@ def scann_index(items: np.ndarray, layout: Layout) -> scann_ops_pybind.ScannSear
     builder = scann_ops_pybind.builder(np.asarray(items, np.float32), min(100, len(items)), "dot_product")
     if layout.leaves:
         sample = min(len(items), _SAMPLE)
-        builder = builder.tree(layout.leaves, math.ceil(layout.leaves / 10), training_sample_size=sample)
+        tree = {"training_sample_size": sample, "spherical": layout.spherical}
+        builder = builder.tree(layout.leaves, math.ceil(layout.leaves / 10), **tree)
     if layout.dims:
         builder = builder.score_ah(layout.dims, anisotropic_quantization_threshold=layout.threshold).reorder(200)
     else:
@@ -103,7 +106,7 @@ def _scann(searcher, layout: Layout, seconds: float, depths: tuple[int, ...], k:
         def search(queries: np.ndarray, effort: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
             return searcher.search_batched(queries, k, depth or None, effort)
 
-        words = f"{layout.leaves:,} leaves, {codes}"
+        words = f"{layout.leaves:,} leaves{' of unit centres' if layout.spherical else ''}, {codes}"
         depths = depths if layout.dims else (0,)
         return Index(OURS, words, seconds, search, range(1, layout.leaves + 1), "leaves searched", depths)
 
