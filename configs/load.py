@@ -8,17 +8,21 @@ import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from configs.errors import ConfigError
 from configs.schema import Config
+from configs.serving import Serving
+from configs.units import Section
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+S = TypeVar("S", bound=Section)
 
 
 def builtin(name: str) -> Path:
@@ -31,14 +35,16 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
     Raises: ConfigError.
     """
-    path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"config: {path} is not there; expected a TOML file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"config: {path} cannot be read as TOML: {error}") from None
-    return parse(overridden(values, overrides), str(path))
+    return parse(overridden(_values(Path(path)), overrides), str(path))
+
+
+def load_serving(path: Path | None, overrides: Sequence[str] = ()) -> Serving:
+    """Read a server's settings, those that are usual without a file, and apply overrides such as `limits.queue=16`.
+
+    Raises: ConfigError.
+    """
+    values = overridden({} if path is None else _values(path), overrides)
+    return _validated(Serving, values, "serve" if path is None else str(path))
 
 
 def overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -51,10 +57,7 @@ def overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
 
 def parse(values: dict[str, Any], origin: str = "config") -> Config:
     """Validate already parsed values. Raises: ConfigError."""
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("; ".join(f"{origin}: {_explain(e)}" for e in error.errors()[:3])) from None
+    return _validated(Config, values, origin)
 
 
 def fingerprint(config: Config) -> str:
@@ -65,6 +68,22 @@ def fingerprint(config: Config) -> str:
 def digest(value: Any) -> str:
     """sha256 of a JSON-able value, keys in order, 64 hex digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _values(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"config: {path} is not there; expected a TOML file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"config: {path} cannot be read as TOML: {error}") from None
+
+
+def _validated(section: type[S], values: dict[str, Any], origin: str) -> S:
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(f"{origin}: {_explain(e)}" for e in error.errors()[:3])) from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

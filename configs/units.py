@@ -32,7 +32,8 @@ def _valid_duration(value: str | int) -> str | int:
     return value
 
 
-def _no_switch(value: object) -> object:
+def no_switch(value: object) -> object:
+    """Refuse true and false where a number is meant. Raises: ValueError."""
     if isinstance(value, bool):  # which Python takes for 0 or 1
         raise ValueError(f"found {str(value).lower()}, expected a number")
     return value
@@ -47,9 +48,9 @@ def _no_switch_as_duration(value: object) -> object:
 Duration = Annotated[str | int, AfterValidator(_valid_duration), BeforeValidator(_no_switch_as_duration)]
 # a TOML date without quotes is as good as one with them
 Cut = Annotated[float | str, BeforeValidator(lambda cut: cut.isoformat() if isinstance(cut, date) else cut)]
-Count = Annotated[int, BeforeValidator(_no_switch), Field(gt=0)]
-Columns = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, le=2**20)]  # of a matrix with a row an example
-Seed = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, le=_LARGEST_SEED)]
+Count = Annotated[int, BeforeValidator(no_switch), Field(gt=0)]
+Columns = Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=2**20)]  # of a matrix with a row an example
+Seed = Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=_LARGEST_SEED)]
 
 
 def moment(cut: str) -> int:

@@ -37,4 +37,5 @@ def _named(dataset: Dataset, rows: dict[str, np.ndarray]) -> Popular:
         ids[row]: PopularItem(titles[row], {name: filter_values([texts[row]]) for name, texts in filters.items()})
         for row in np.unique(np.concatenate([*rows.values()]))
     }
-    return Popular(dataset.config.data.segment, items, {name: ids[order].tolist() for name, order in rows.items()})
+    lists, data = {name: ids[order].tolist() for name, order in rows.items()}, dataset.config.data
+    return Popular(data.segment, items, lists, again=data.seen_items == "keep")

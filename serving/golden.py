@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,23 +15,39 @@ from serving.manifest import BundleError
 GOLDEN = Path("assets.extra") / "golden.json"
 
 
-def check_golden(bundle: Bundle) -> None:
-    """Ask the golden requests once more. Raises: BundleError that names the first answer that differs."""
-    path = bundle.folder / GOLDEN
+class Golden(NamedTuple):
+    """One request, raw inputs [1, ...], and the ids of the list that must come."""
+
+    number: int
+    inputs: dict[str, np.ndarray]
+    items: list[str]
+
+    def hold(self, folder: Path, answer: Mapping[str, np.ndarray]) -> None:
+        """Raises: BundleError where `recommend` answered another list."""
+        items = [item.decode() for item in answer["items"][0]]
+        if items != self.items:
+            raise BundleError(
+                f"bundle: golden request {self.number} in {folder} was answered {items[:3]}..., "
+                f"expected {self.items[:3]}..."
+            )
+
+
+def read_golden(folder: Path) -> list[Golden]:
+    """The golden requests of a bundle. Raises: BundleError."""
+    path = folder / GOLDEN
     try:
-        recorded = [
-            ({name: _array(described) for name, described in golden["inputs"].items()}, list(golden["items"]))
-            for golden in json.loads(path.read_text())
+        return [
+            Golden(number, {name: _array(said) for name, said in golden["inputs"].items()}, list(golden["items"]))
+            for number, golden in enumerate(json.loads(path.read_text()))
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"bundle: {path} cannot be read: {error!r}") from None
-    for number, (inputs, expected) in enumerate(recorded):
-        items = [item.decode() for item in bundle.run("recommend", inputs)["items"][0]]
-        if items != expected:
-            raise BundleError(
-                f"bundle: golden request {number} in {bundle.folder} was answered {items[:3]}..., "
-                f"expected {expected[:3]}..."
-            )
+
+
+def check_golden(bundle: Bundle) -> None:
+    """Ask the golden requests once more. Raises: BundleError that names the first answer that differs."""
+    for golden in read_golden(bundle.folder):
+        golden.hold(bundle.folder, bundle.run("recommend", golden.inputs))
 
 
 def answer_golden(bundle: Bundle) -> None:

@@ -1,7 +1,8 @@
 """Popular items as plain lists beside the graph, for when the graph cannot answer: by segment, and for everyone.
 
 assets.extra/popular.json    {"segment": feature or null, "items": {id: {"title", "filters": {name: values}}},
-                              "lists": {segment value: [ids]}}, the list of everyone under ""
+                              "lists": {segment value: [ids]}, "again": whether seen items may be listed};
+                              the list of everyone is the one under ""
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class PopularItem:
 
 @dataclass(frozen=True)
 class Popular:
-    """Lists of item ids, most popular first, by the value of the feature `segment` of queries, and under `EVERYONE`."""
+    """Lists of item ids, most popular first, by the value of the feature `segment` of queries, and under `EVERYONE`;
+    again: whether a user may be shown what was taken already."""
 
     segment: str | None
     items: Mapping[str, PopularItem]
     lists: Mapping[str, Sequence[str]]
+    again: bool = False
 
     def best(self, segment: str | None, k: int, barred: Collection[str], wanted: Filters) -> list[str]:
         """At most k items, those of the segment first and then everyone's, none of `barred`.
@@ -80,7 +83,7 @@ def read_popular(path: Path) -> Popular | None:
     try:
         said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         items = {item: PopularItem(**one) for item, one in said["items"].items()}
-        found = Popular(said["segment"], items, said["lists"])
+        found = Popular(said["segment"], items, said["lists"], bool(said.get("again", False)))
         if unknown := {item for ids in found.lists.values() for item in ids} - set(items):
             raise ValueError(f"nothing is said of {sorted(unknown)[0]!r}")
     except FileNotFoundError:

@@ -44,6 +44,10 @@ class State:
         ).fetchone()
         return QueryState(*map(json.loads, row)) if row else None
 
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
     def any_query(self) -> str | None:
         """The id of the query with the longest history, to show something with."""
         row = self._connection.execute("SELECT query FROM queries ORDER BY length(history) DESC, query LIMIT 1")
@@ -54,6 +58,19 @@ class State:
         """At most so many ids of queries, evenly from all in order of the alphabet."""
         ids = [query for (query,) in self._connection.execute("SELECT query FROM queries ORDER BY query")]
         return ids[:: max(1, -(-len(ids) // most))]
+
+    def queries_from(self, prefix: str, most: int) -> list[str]:
+        """At most so many ids of queries that begin so, in order of the alphabet."""
+        sql = "SELECT query FROM queries WHERE query >= ? AND query < ? ORDER BY query LIMIT ?"
+        return [query for (query,) in self._connection.execute(sql, (prefix, prefix + "\U0010ffff", most))]
+
+    def items_like(self, text: str, most: int) -> list[tuple[str, str]]:
+        """At most so many (item, title) whose id is `text` or whose title holds it, in any case of ASCII letters."""
+        words = "%" + "".join(f"\\{one}" if one in "%_\\" else one for one in text) + "%"
+        sql = (
+            "SELECT item, title FROM items WHERE item = ? OR title LIKE ? ESCAPE '\\' ORDER BY item != ?, title LIMIT ?"
+        )
+        return list(self._connection.execute(sql, (text, words, text, most)))
 
     def likes(self) -> list[str]:
         """What can be liked, "feature=value", in order of the alphabet."""

@@ -1,0 +1,73 @@
+"""The typed settings of a server: what `twinspire serve --config FILE` may say."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from configs.experiments import Experiments
+from configs.units import Count, Section, no_switch
+
+Seconds = Annotated[float, BeforeValidator(no_switch), Field(gt=0)]
+
+
+class Batch(Section):
+    """Requests answered in one call of the graph: as many as wait, up to `size`, for at most `wait` seconds."""
+
+    size: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=1024)] = 1
+    wait: Annotated[float, BeforeValidator(no_switch), Field(ge=0, le=1)] = 0.0
+
+
+class Limits(Section):
+    """What one request may cost, and how many may wait.
+
+    deadline: seconds until an answer, after which popularity answers; queue: requests that wait beside those that are
+    answered, more are refused at once; body: bytes; k: places of a list; ids: in a history, in what is excluded or of
+    one filter.
+    """
+
+    deadline: Seconds = 0.5
+    queue: Count = 64
+    body: Count = 1_000_000
+    k: Count = 1_000
+    ids: Count = 10_000
+
+
+class Runtime(Section):
+    """Each version's process. calls: at once, by default one a core; threads: within one call, by default all cores."""
+
+    calls: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=128)] = max(2, os.cpu_count() or 1)
+    threads: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=127)] | None = None
+    batch: Batch = Batch()
+
+
+class Logs(Section):
+    """Events and exposures as Parquet files under `folder`: a file at so many rows, or after so many seconds."""
+
+    folder: str = "logs"
+    rows: Count = 10_000
+    seconds: Seconds = 60.0
+
+
+class Serving(Section):
+    """One server.
+
+    clock: "wall" takes now for the time of a request that names none, "data" the end of the version's data, for old
+    data; poll: seconds between looks for new versions; api_key: what clients must send; state: folder of what the
+    server keeps; store: "sqlite:PATH" or "redis://HOST:PORT/DB", by default a file in `state`; logs: None keeps none.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=65535)] = 8080
+    grpc_port: Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=65535)] | None = None
+    api_key: str | None = Field(default=None, min_length=8)
+    clock: Literal["wall", "data"] = "wall"
+    poll: Seconds = 2.0
+    state: str = "serving-state"
+    store: str | None = None
+    limits: Limits = Limits()
+    runtime: Runtime = Runtime()
+    logs: Logs | None = Logs()
+    experiments: Experiments = ()

@@ -1,0 +1,14 @@
+"""The server: one bundle, one call, no lost request. It imports no TensorFlow.
+
+main.py        settings to a running server
+app.py         the HTTP application: what is mounted where
+admission.py   what is let in: key, size, how many at once
+api.py         what requests and answers look like
+routes.py      the friendly interface: /recommend, /similar, /events, /users, /items, health
+service.py     what answers it: versions, users' state, logs, experiments
+recommend.py   one list, from the model or from popularity
+versions.py    which versions are loaded, and who is answered by which
+version.py     one loaded version
+batching.py    several requests in one call
+metrics.py     what is counted
+"""

@@ -1,0 +1,119 @@
+"""The HTTP application: what is mounted where, and which error is answered how. It imports no TensorFlow."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from configs.serving import Serving
+from configs.version import VERSION
+from serving.inputs import RequestError
+from serving.runtime import RuntimeFailure
+from serving.server import routes
+from serving.server.admission import Admission, App, Message, Receive, Scope, Send
+from serving.server.metrics import Metrics
+from serving.server.service import Service
+from serving.tfserving import rest
+from serving.tfserving.models import NotServed
+from serving.worker.process import DeadlinePassed, WorkerGone
+
+_log = logging.getLogger("twinspire.server")
+_STATUS: dict[type[Exception], HTTPStatus] = {
+    RequestError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    routes.WrongBody: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotServed: HTTPStatus.SERVICE_UNAVAILABLE,
+    WorkerGone: HTTPStatus.SERVICE_UNAVAILABLE,
+    DeadlinePassed: HTTPStatus.GATEWAY_TIMEOUT,
+    RuntimeFailure: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def application(model: Path, settings: Serving) -> App:
+    """The server of a model's folder. Raises: UserError where the state folder or the store cannot be used."""
+    metrics = Metrics()
+    service = Service(model, settings, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPI(title="twinspire", version=VERSION, lifespan=lifespan, redoc_url=None)
+    app.include_router(routes.router(service))
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.include_router(rest.router(service.versions, settings.limits.deadline))
+    _answer_errors(app)
+    app.state.service = service
+    return Admission(_Timed(app, metrics), settings, metrics)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """What the routes say, and the bodies that they read by themselves."""
+    if app.openapi_schema is None:
+        said = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schemas = said.setdefault("components", {}).setdefault("schemas", {})
+        for path, body in routes.BODIES.items():
+            schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= {**schema.pop("$defs", {}), body.__name__: schema}
+            content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}}
+            said["paths"][path]["post"]["requestBody"] = {"required": True, "content": content}
+        app.openapi_schema = said
+    return app.openapi_schema
+
+
+class _Timed:
+    """Counts answers by route and status, and times them."""
+
+    def __init__(self, app: App, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        finally:
+            route = scope.get("route")  # the pattern: ids in paths must not become labels
+            self._metrics.answered(getattr(route, "path", "other"), status, time.perf_counter() - started)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    def answer(status: HTTPStatus) -> Callable[[Request, Exception], JSONResponse]:
+        headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        return lambda request, error: JSONResponse({"error": " ".join(str(error).split())}, status, headers)
+
+    for kind, status in _STATUS.items():
+        app.add_exception_handler(kind, answer(status))
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+        return JSONResponse({"error": f"{where or 'body'}: {first['msg']}"}, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, error.status_code, getattr(error, "headers", None))

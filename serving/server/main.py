@@ -1,0 +1,52 @@
+"""From settings to a running server."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from configs.errors import UserError
+from configs.serving import Serving
+from serving.server.app import application
+
+_ENDS = 10  # seconds that requests under way have when the server is told to end
+
+
+def serve(model: Path, settings: Serving, say: Callable[[str], None]) -> None:
+    """Answer for a model's folder until the process is told to end; `say` is told the address once it is bound.
+
+    The folder may be empty, or not there yet. Raises: UserError.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    app = application(model, settings)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_ENDS,
+    )
+    with _bound(settings.host, settings.port) as bound:
+        host, port = bound.getsockname()[:2]
+        say(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        uvicorn.Server(config).run(sockets=[bound])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise UserError(f"serve: {host}:{port} cannot be had: {error.strerror}; choose another --port") from None
+    found.set_inheritable(False)
+    return found

@@ -1,0 +1,273 @@
+"""What answers the friendly interface: versions, users' state, experiments and logs, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from configs.experiments import Arm
+
+from configs.serving import Serving
+from serving.assignment import assign_all
+from serving.inputs import RequestError, utf8
+from serving.logs import Exposure
+from serving.server.api import (
+    EventsAnswer,
+    EventsRequest,
+    Found,
+    Item,
+    Neighbour,
+    NewEvent,
+    RecommendAnswer,
+    RecommendRequest,
+    SimilarAnswer,
+    SimilarRequest,
+    Taken,
+    User,
+)
+from serving.server.clock import Clock
+from serving.server.journal import Journal
+from serving.server.metrics import Metrics
+from serving.server.recommend import FALLBACK, POPULARITY, Answer, Asked, fallback, inputs_of, recommend
+from serving.server.shadow import Shadow
+from serving.server.spare import Spare
+from serving.server.users import Users
+from serving.server.version import Version
+from serving.server.versions import Versions
+from serving.state import STATE, State
+from serving.store import open_store
+from serving.store.base import Event
+from serving.tfserving.models import NotServed
+
+_NOBODY = Arm(share=0)  # what is done for who is in no experiment
+_NO_MODEL = "no model"
+
+
+class Service:
+    """One model's lists, neighbours and events."""
+
+    def __init__(self, model: Path, settings: Serving, metrics: Metrics) -> None:
+        """Raises: UserError where the state folder or the store cannot be used."""
+        self.settings, self.metrics = settings, metrics
+        folder = Path(settings.state)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.versions = Versions(model, settings, metrics)
+        self.users = Users(open_store(settings.store or f"sqlite:{folder / 'store.sqlite'}"), metrics)
+        self._spare = Spare(folder / "popular.json")
+        self._journal = Journal(settings.logs, metrics)
+        self._shadow, self._clock = Shadow(metrics), Clock(settings.clock)
+        self._arms = {one.name: one.arms for one in settings.experiments}
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Look for versions from now on; until the first is loaded, popularity answers if there ever was one."""
+        self.versions.on_swap(self._swapped)
+        self._watching = asyncio.ensure_future(self.versions.watch())
+
+    async def close(self) -> None:
+        """End every process, and write what waits."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+        await self.versions.close()
+        await self.users.close()
+        await asyncio.to_thread(self._journal.close)
+
+    async def recommend(self, request: RecommendRequest) -> RecommendAnswer:
+        """A list, whatever happens. Raises: RequestError for what was asked wrongly."""
+        started = time.perf_counter()
+        self._check_sizes(request)
+        arms = assign_all(self.settings.experiments, request.user) if request.user is not None else {}
+        arm = self._arm(arms)
+        version = self._version(request.user, arm.label)
+        if arm.relevance is not None and request.relevance is None:
+            request = request.model_copy(update={"relevance": arm.relevance})
+        answer, asked = await self._answer(version, request, arm, started)
+        seconds = time.perf_counter() - started
+        found = RecommendAnswer.model_construct(
+            items=answer.items,
+            source=answer.source,
+            reason=answer.reason,
+            model=self.versions.name,
+            version=version.number if version else 0,
+            arms=arms,
+            request=uuid.uuid4().hex,
+            seconds=round(seconds, 6),
+        )
+        self._write_down(found, asked)
+        return found
+
+    async def status(self) -> dict[str, Any]:
+        """Versions, their processes, the store and latencies."""
+        versions = self.versions
+        return {
+            "model": versions.name,
+            "labels": dict(versions.labels),
+            "canary_share": versions.share,
+            "versions": [one._asdict() for one in versions.states()],
+            "processes": [
+                {"version": one.number, "ready": one.ready, "restarts": one.restarts, "pid": one.pid}
+                for one in versions.loaded
+            ],
+            "store": await self.users.reachable(),
+            "milliseconds": self.metrics.quantiles(),
+        }
+
+    async def similar(self, request: SimilarRequest) -> SimilarAnswer:
+        """An item's neighbours. Raises: RequestError; NotServed, and whatever `Version.run` raises."""
+        started = time.perf_counter()
+        self._check_sizes(request)
+        version = self.versions.find()
+        builder = version.bundle.inputs
+        if "similar_items" not in version.manifest["signatures"]:
+            raise RequestError(f"item: a bundle of {version.manifest['policy']} knows no neighbours")
+        inputs = builder.item(request.item) | builder.limits(request.k, request.exclude, request.filters)
+        answer = await version.run("similar_items", inputs, self.settings.limits.deadline)
+        items = [item.decode() for item in answer["items"][0][: int(answer["count"][0])]]
+        titles = version.bundle.state.titles(items)
+        return SimilarAnswer(
+            items=[
+                Neighbour(item=item, title=titles.get(item, item), score=float(score))
+                for item, score in zip(items, answer["scores"][0], strict=False)
+            ],
+            model=self.versions.name,
+            version=version.number,
+            seconds=round(time.perf_counter() - started, 6),
+        )
+
+    async def add(self, request: EventsRequest) -> EventsAnswer:
+        """Take events in. Raises: RequestError where one cannot be used, and then none is taken; NotServed."""
+        version = self.versions.find()
+        now = self._clock.now(version)
+        events = [_event(number, one, now) for number, one in enumerate(request.events)]
+        try:
+            self._journal.add(events)
+        except ValueError as error:
+            raise RequestError(f"events: {error}") from None
+        stored = await self.users.add(events)
+        self.metrics.events.inc(len(events))
+        return EventsAnswer(accepted=len(events), stored=stored)
+
+    async def user(self, user: str) -> User:
+        """What is known of a user. Raises: NotServed."""
+        version = self.versions.find()
+        state = await self.users.state(utf8("user", user), version)
+        if state is None:
+            return User(user=user, known=False, features={}, history=[])
+        titles = version.bundle.state.titles(list(dict.fromkeys(state.history)))
+        pairs = zip(reversed(state.history), reversed(state.history_time), strict=True)
+        history = [Taken(item=item, title=titles.get(item, item), time=moment) for item, moment in pairs]
+        return User(user=user, known=True, features=dict(state.features), history=history)
+
+    async def set_features(self, user: str, features: Mapping[str, Any]) -> bool:
+        """Set features of a user from now on; whether that was possible. Raises: RequestError, NotServed."""
+        self.versions.find().bundle.inputs.request(context={k: v for k, v in features.items() if v is not None})
+        try:
+            return await self.users.put(utf8("user", user), features)
+        except ValueError as error:
+            raise RequestError(str(error)) from None
+
+    async def search_users(self, prefix: str, most: int) -> Found:
+        """Ids of users that begin so. Raises: NotServed."""
+        return Found(users=await self.users.search(utf8("prefix", prefix), most, self.versions.find()))
+
+    async def search_items(self, text: str, most: int) -> Found:
+        """Items of that id, or with that text in their titles. Raises: NotServed."""
+        folder, wanted = self.versions.find().bundle.folder, utf8("text", text)
+        found = await asyncio.to_thread(_items_like, folder / STATE, wanted, most)
+        return Found(items=[Item(item=item, title=title) for item, title in found])
+
+    def _version(self, user: str | None, label: str | None) -> Version | None:
+        """Who answers: the arm's version, or the one that this user has; None where there is none."""
+        try:
+            return self.versions.find(label=label) if label else self.versions.pick(user)
+        except NotServed:
+            return self.versions.stable
+
+    async def _answer(
+        self, version: Version | None, request: RecommendRequest, arm: Arm, started: float
+    ) -> tuple[Answer, Asked]:
+        if version is None:
+            asked = Asked(request, None, request.time or int(time.time()))
+            return fallback(self._spare.popular, asked, _NO_MODEL), asked
+        with version.in_use():  # its state is read, too
+            user = request.user
+            state = await self.users.state(utf8("user", user), version) if user is not None else None
+            asked = Asked(request, state, self._clock.now(version) if request.time is None else request.time)
+            inputs = inputs_of(version, asked)  # whoever answers, a wrong request is refused
+            if arm.policy == POPULARITY:
+                return replace(fallback(version.popular, asked, ""), source=POPULARITY, reason=None), asked
+            left = self.settings.limits.deadline - (time.perf_counter() - started)
+            return await recommend(version, asked, inputs, max(left, 0.0)), asked
+
+    def _arm(self, arms: Mapping[str, str]) -> Arm:
+        """What the experiments have done for a user: of each field, what the first says that sets it."""
+        found = _NOBODY
+        for name, arm in arms.items():
+            said = self._arms[name][arm]
+            found = Arm.model_construct(
+                label=found.label or said.label,
+                policy=found.policy if found.policy != "model" else said.policy,
+                relevance=said.relevance if found.relevance is None else found.relevance,
+            )
+        return found
+
+    def _write_down(self, answer: RecommendAnswer, asked: Asked) -> None:
+        if answer.source == FALLBACK:
+            self.metrics.fallbacks.labels(answer.reason).inc()
+        for experiment, arm in answer.arms.items():
+            self.metrics.exposures.labels(experiment, arm).inc()
+        items = [one.item for one in answer.items]
+        self._journal.shown(
+            Exposure(
+                request=answer.request,
+                query=asked.request.user,
+                time=asked.time,
+                model=answer.model,
+                version=answer.version,
+                source=answer.source,
+                items=items,
+                scores=[one.score for one in answer.items],
+                seconds=answer.seconds,
+                reason=answer.reason or "",
+                arms=answer.arms,
+            )
+        )
+        self._shadow.ask(self.versions.shadow, asked, items)
+
+    def _check_sizes(self, request: RecommendRequest | SimilarRequest) -> None:
+        limits = self.settings.limits
+        if request.k > limits.k:
+            raise RequestError(f"k: found {request.k}, expected at most {limits.k}")
+        lists: dict[str, Sequence[Any]] = {"exclude": request.exclude, **request.filters}
+        if isinstance(request, RecommendRequest):
+            lists |= {"history": request.history or (), "likes": request.likes}
+        for name, values in lists.items():
+            if len(values) > limits.ids:
+                raise RequestError(f"{name}: found {len(values)} values, expected at most {limits.ids}")
+
+    def _swapped(self, version: Version) -> None:
+        self._spare.keep(version.popular)
+        self._journal.serve(version.bundle.config)
+
+
+def _event(number: int, said: NewEvent, now: int) -> Event:
+    """Raises: RequestError."""
+    try:
+        moment = now if said.time is None else said.time
+        return Event(said.user, said.item, moment, said.kind or "", said.value, said.rating, said.context)
+    except ValueError as error:
+        raise RequestError(f"events.{number}.{error}") from None
+
+
+def _items_like(path: Path, text: str, most: int) -> list[tuple[str, str]]:
+    state = State(path)  # of its own: a long search must not hold up those who are asked for lists
+    try:
+        return state.items_like(text, most)
+    finally:
+        state.close()

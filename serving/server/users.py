@@ -1,0 +1,79 @@
+"""What is known of users: what the version's data says, and over it what came since, from the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from serving.server.metrics import Metrics
+from serving.server.version import Version
+from serving.state import QueryState
+from serving.store.base import Event, Store, StoreDown, merge
+
+T = TypeVar("T")
+_log = logging.getLogger("twinspire.users")
+
+
+class Users:
+    """Reads and writes users' state. A store that is down costs what came since the version's data, and no answer."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store, self._metrics = store, metrics
+        self._down = False
+
+    async def state(self, user: str, version: Version) -> QueryState | None:
+        """What is known of a user; None for an unknown one."""
+        base = version.bundle.state.query(user)
+        try:
+            stored = await self._store.get(user)
+        except StoreDown as error:
+            self._failed("get", error)
+            return base
+        self._works()
+        return merge(base, stored, until=int(version.manifest["data"]["end"]))
+
+    async def add(self, events: Sequence[Event]) -> bool:
+        """Store events; whether that was possible."""
+        return await self._told("add", lambda: self._store.add(events))
+
+    async def put(self, user: str, features: Mapping[str, Any]) -> bool:
+        """Set features of a user; whether that was possible."""
+        return await self._told("put", lambda: self._store.put(user, features))
+
+    async def search(self, prefix: str, most: int, version: Version) -> list[str]:
+        """At most so many ids that begin so, of the version's data and of the store."""
+        found = version.bundle.state.queries_from(prefix, most)
+        try:
+            found += await self._store.search(prefix, most)
+        except StoreDown as error:
+            self._failed("search", error)
+        return sorted(set(found))[:most]
+
+    async def reachable(self) -> bool:
+        """Whether the store answers."""
+        return await self._told("ping", self._store.ping)
+
+    async def close(self) -> None:
+        """Close the store."""
+        await self._store.close()
+
+    async def _told(self, call: str, ask: Callable[[], Any]) -> bool:
+        try:
+            await ask()
+        except StoreDown as error:
+            self._failed(call, error)
+            return False
+        self._works()
+        return True
+
+    def _failed(self, call: str, error: StoreDown) -> None:
+        self._metrics.store.labels(call).inc()
+        if not self._down:  # once, not for each request
+            _log.error("%s", error)
+        self._down = True
+
+    def _works(self) -> None:
+        if self._down:
+            _log.info("the store is back")
+        self._down = False
