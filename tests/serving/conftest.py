@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.serving import small
+
+if TYPE_CHECKING:
+    from tests.serving.tfserving.live import Live
 
 
 @pytest.fixture(scope="session", params=["exact", "scann", "ivf"])
@@ -39,3 +44,24 @@ def exact_bundle(exact, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def scann_bundle(scann, tmp_path_factory) -> Path:
     return small.export(scann, tmp_path_factory.mktemp("scann") / "bundle")
+
+
+@pytest.fixture(scope="package")
+def examples(tmp_path_factory) -> Iterator[Live]:
+    """A server of the model of TF Serving's documented examples: version 123, and 124 that adds four, not three."""
+    from tests.serving.tfserving import toy
+    from tests.serving.tfserving.live import serve
+
+    folder = tmp_path_factory.mktemp("toy")
+    folders = {123: toy.export(folder / "123"), 124: toy.export(folder / "124", plus=4.0)}
+    with serve("half_plus_three", folders, {"stable": 123, "canary": 124, "gone": 7}, seconds=2) as live:
+        yield live
+
+
+@pytest.fixture(scope="package")
+def live_bundle(exact_bundle) -> Iterator[Live]:
+    """A server of a real bundle, by TF Serving's interfaces alone."""
+    from tests.serving.tfserving.live import serve
+
+    with serve("small", {1: exact_bundle}, {}, seconds=2) as live:
+        yield live
