@@ -1,0 +1,262 @@
+"""TF Serving's gRPC interface, by our stubs and by what any other client sends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from serving.bundle import load_bundle
+from serving.tfserving import messages
+from serving.tfserving.grpc import start
+from serving.tfserving.messages import (
+    MODEL,
+    PREDICTION,
+    GetModelMetadataRequest,
+    GetModelStatusRequest,
+    PredictRequest,
+    SignatureDefMap,
+    stub,
+)
+from serving.tfserving.tensors import array_of, proto_of
+from tests.serving import small
+from tests.serving.tfserving.live import Fixed, free_port
+
+
+@pytest.fixture(scope="module")
+def channel(examples):
+    with grpc.insecure_channel(examples.address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def prediction(channel):
+    return stub(PREDICTION, channel)
+
+
+def request(signature: str = "", only=(), name: str = "half_plus_three", **inputs: np.ndarray):
+    asked = PredictRequest(output_filter=only)
+    asked.model_spec.name, asked.model_spec.signature_name = name, signature
+    for tensor, array in inputs.items():
+        asked.inputs[tensor].CopyFrom(proto_of(np.asarray(array)))
+    return asked
+
+
+X = np.array([1.0, 2.0, 5.0], np.float32)
+
+
+def refusal(call, asked) -> tuple[str, str]:
+    with pytest.raises(grpc.RpcError) as found:
+        call(asked, timeout=60)
+    return found.value.code().name, found.value.details()
+
+
+def test_predict(prediction):
+    answer = prediction.Predict(request(x=X), timeout=60)
+    assert [*answer.outputs["y"].float_val] == [4.5, 5.0, 6.5]
+    assert [dim.size for dim in answer.outputs["y"].tensor_shape.dim] == [3]
+    assert answer.model_spec.name == "half_plus_three"
+    assert answer.model_spec.signature_name == "serving_default"
+    assert answer.model_spec.version.value == 124
+
+
+def test_versions_and_labels(prediction):
+    asked = request(x=X)
+    asked.model_spec.version.value = 123
+    assert [*prediction.Predict(asked, timeout=60).outputs["y"].float_val] == [3.5, 4.0, 5.5]
+    asked.model_spec.version_label = "stable"
+    assert not asked.model_spec.HasField("version")
+    answer = prediction.Predict(asked, timeout=60)
+    assert answer.model_spec.version.value == 123
+    assert [*answer.outputs["y"].float_val] == [3.5, 4.0, 5.5]
+
+
+def test_raw_bytes_of_another_client(channel):
+    """A request as it lies on the wire, by hand: 1 model_spec {1 name}, 2 inputs {1 key, 2 tensor}."""
+
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    floats = np.array([1.0, 2.0], "<f4").tobytes()
+    tensor = b"\x08\x01" + field(2, field(2, b"\x08\x02")) + field(4, floats)  # dtype, shape [2], content
+    wire = field(1, field(1, b"half_plus_three")) + field(2, field(1, b"x") + field(2, tensor))
+    call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    answer = messages.PredictResponse.FromString(call(wire, timeout=60))
+    assert [*answer.outputs["y"].float_val] == [4.5, 5.0]
+
+
+def test_tensorflows_own_messages(channel):
+    """Tensors as a client with TensorFlow makes and reads them."""
+    from tensorflow.core.framework import tensor_pb2
+
+    from towers.backend import tf
+
+    asked = request()
+    asked.inputs["x"].ParseFromString(tf.make_tensor_proto(X).SerializeToString())
+    answer = stub(PREDICTION, channel).Predict(asked, timeout=60)
+    wire = answer.outputs["y"].SerializeToString()
+    assert tf.make_ndarray(tensor_pb2.TensorProto.FromString(wire)).tolist() == [4.5, 5.0, 6.5]
+
+
+def test_only_the_outputs_that_are_asked_for(examples, prediction):
+    three = {
+        "tag": np.array(["foo"], object),
+        "signal": np.arange(5, dtype=np.int64)[None],
+        "sensor": np.zeros((1, 2, 2)),
+    }
+    answer = prediction.Predict(request("three", ["signal", "tag"], **three), timeout=60)
+    assert {*answer.outputs} == {"signal", "tag"}
+    assert examples.models.versions[124].asked[-1] == ["signal", "tag"]
+    assert [*answer.outputs["tag"].string_val] == [b"foo"]
+    assert {*prediction.Predict(request("three", **three), timeout=60).outputs} == {"tag", "signal", "sensor"}
+    assert examples.models.versions[124].asked[-1] is None
+    code, said = refusal(prediction.Predict, request("three", ["other"], **three))
+    assert code == "INVALID_ARGUMENT"
+    assert said.startswith("output tensor alias not found in signature: other Outputs expected to be in the set {")
+    code, said = refusal(prediction.Predict, request("three", ["tag", "tag"], **three))
+    assert (code, said) == ("INVALID_ARGUMENT", "duplicate output tensor alias: tag")
+
+
+def test_what_is_refused(prediction):
+    unnamed = PredictRequest()
+    assert refusal(prediction.Predict, unnamed) == ("INVALID_ARGUMENT", "Missing ModelSpec")
+    unknown = "Servable not found for request: Latest(half)"
+    assert refusal(prediction.Predict, request(name="half", x=X)) == ("NOT_FOUND", unknown)
+    numbered = request(x=X)
+    numbered.model_spec.version.value = 9
+    unknown = "Servable not found for request: Specific(half_plus_three, 9)"
+    assert refusal(prediction.Predict, numbered) == ("NOT_FOUND", unknown)
+    numbered.model_spec.version_label = "nope"
+    labelled = "Unrecognized servable version label: nope"
+    assert refusal(prediction.Predict, numbered) == ("INVALID_ARGUMENT", labelled)
+    signature = 'Serving signature key "guess" not found.'
+    assert refusal(prediction.Predict, request("guess", x=X)) == ("FAILED_PRECONDITION", signature)
+    code, said = refusal(prediction.Predict, request(z=X))
+    assert (code, "found inputs ['z'], expected ['x']" in said) == ("INVALID_ARGUMENT", True)
+    code, said = refusal(prediction.Predict, request(x=np.array(["a"], object)))
+    assert (code, "expected float32" in said) == ("INVALID_ARGUMENT", True)
+    code, said = refusal(prediction.Predict, request("picky", x=np.array([7], np.int32)))
+    assert (code, "is not in [0, 3)" in said) == ("INVALID_ARGUMENT", True)
+
+
+def test_other_methods_are_not_there(channel):
+    call = channel.unary_unary("/tensorflow.serving.PredictionService/Classify")
+    assert refusal(call, b"")[0] == "UNIMPLEMENTED"
+
+
+def test_metadata(examples, prediction):
+    asked = GetModelMetadataRequest(metadata_field=["signature_def"])
+    asked.model_spec.name = "half_plus_three"
+    answer = prediction.GetModelMetadata(asked, timeout=60)
+    assert answer.model_spec.version.value == 124
+    packed = answer.metadata["signature_def"]
+    assert packed.type_url == "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+    found = SignatureDefMap.FromString(packed.value).signature_def
+    table = examples.models.versions[124].manifest["signatures"]
+    assert {*found} == {*table}
+    assert found["serving_default"].method_name == "tensorflow/serving/predict"
+    x = found["serving_default"].inputs["x"]
+    assert (x.name, x.dtype, [dim.size for dim in x.tensor_shape.dim]) == (
+        table["serving_default"]["inputs"]["x"]["tensor"],
+        1,
+        [-1],
+    )
+    assert found["any"].inputs["x"].tensor_shape.unknown_rank
+    assert not found["any"].outputs["size"].tensor_shape.unknown_rank
+    del asked.metadata_field[:]
+    assert refusal(prediction.GetModelMetadata, asked)[0] == "INVALID_ARGUMENT"
+    asked.metadata_field.append("other")
+    assert refusal(prediction.GetModelMetadata, asked) == (
+        "INVALID_ARGUMENT",
+        "Metadata field other is not supported",
+    )
+
+
+def test_metadata_is_tensorflows(channel):
+    """Their reader of the packed signatures finds what ours does."""
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    asked = GetModelMetadataRequest(metadata_field=["signature_def"])
+    asked.model_spec.name = "half_plus_three"
+    packed = stub(PREDICTION, channel).GetModelMetadata(asked, timeout=60).metadata["signature_def"].value
+    one = SignatureDefMap.FromString(packed).signature_def["three"]
+    theirs = meta_graph_pb2.SignatureDef.FromString(one.SerializeToString())
+    assert {name: info.dtype for name, info in theirs.inputs.items()} == {"tag": 7, "signal": 9, "sensor": 2}
+
+
+def test_status(channel):
+    asked = GetModelStatusRequest()
+    asked.model_spec.name = "half_plus_three"
+    model = stub(MODEL, channel)
+    found = model.GetModelStatus(asked, timeout=60).model_version_status
+    assert [(one.version, one.state, one.status.error_code, one.status.error_message) for one in found] == [
+        (124, 30, 0, ""),
+        (123, 30, 0, ""),
+    ]
+    asked.model_spec.version.value = 123
+    assert [one.version for one in model.GetModelStatus(asked, timeout=60).model_version_status] == [123]
+    asked.model_spec.version.value = 9
+    said = "Could not find version 9 of model half_plus_three"
+    assert refusal(model.GetModelStatus, asked) == ("NOT_FOUND", said)
+
+
+def test_a_real_bundle(live_bundle, exact_bundle):
+    inputs = small.inputs_of([["i20", "i21"], ["日本", "it's"]], k=5)
+    expected = load_bundle(exact_bundle).run("recommend", inputs)
+    with grpc.insecure_channel(live_bundle.address) as channel:
+        answer = stub(PREDICTION, channel).Predict(request("recommend", name="small", **inputs), timeout=60)
+    assert {*answer.outputs} == {*expected}
+    for name, value in expected.items():
+        found = array_of(name, answer.outputs[name])
+        assert (found.dtype, found.shape) == (value.dtype, value.shape)
+        np.testing.assert_array_equal(found, value)
+
+
+def test_a_clients_deadline(examples, channel):
+    """Its own, or the server's where that is sooner."""
+    pid = examples.models.versions[123].worker.pid
+    asked = request(x=X)
+    asked.model_spec.version.value = 123
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for timeout in (0.2, 60):
+            with pytest.raises(grpc.RpcError) as found:
+                stub(PREDICTION, channel).Predict(asked, timeout=timeout)
+            assert found.value.code().name == "DEADLINE_EXCEEDED"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert [*stub(PREDICTION, channel).Predict(asked, timeout=60).outputs["y"].float_val] == [3.5, 4.0, 5.5]
+
+
+def test_health_as_grpcs_own_client_asks_for_it(channel):
+    health = health_pb2_grpc.HealthStub(channel)
+    for service in ("", PREDICTION, MODEL):
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert refusal(health.Check, health_pb2.HealthCheckRequest(service="other"))[0] == "NOT_FOUND"
+
+
+def test_health_follows_the_model():
+    """A model that no version answers for yet, and then one does."""
+
+    async def story() -> list[int]:
+        models, address = Fixed("late", [], {}), f"127.0.0.1:{free_port()}"
+        server = await start(models, address, 1.0)
+        try:
+            async with grpc.aio.insecure_channel(address) as channel:
+                watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+                seen = [(await watch.read()).status]
+                models.versions[1] = None
+                seen.append((await watch.read()).status)
+                watch.cancel()
+                return seen
+        finally:
+            await server.stop(0)
+
+    kinds = health_pb2.HealthCheckResponse
+    assert asyncio.run(story()) == [kinds.NOT_SERVING, kinds.SERVING]
