@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from configs.errors import UserError
+from pipelines import serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -340,6 +341,10 @@ def tune(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = No
         ("best config", outcome.toml),
         ("next", _command("run", outcome.toml, *_elsewhere(outcome.toml, root))),
     )
+
+
+for _command_of in (serve.serve, serve.rollback, serve.rollout):
+    app.command()(_command_of)
 
 
 @app.command()

@@ -70,9 +70,8 @@ def plan(found: Collection[int], rollout: Rollout) -> Plan:
     able = sorted(set(found) - set(rollout.withdrawn))
     if not able:
         return Plan({})
-    newest = {"newest": able[-1]}
-    canary = rollout.canary and newest.get(str(rollout.canary.version), rollout.canary.version)
-    shadow = newest.get(str(rollout.shadow), rollout.shadow)
+    canary = _number(rollout.canary.version if rollout.canary else None, able[-1])
+    shadow = _number(rollout.shadow, able[-1])
     rest = [one for one in able if one not in (canary, shadow)] or able
     stable = rest[-1]
     if rollout.stable is not None:
@@ -80,10 +79,15 @@ def plan(found: Collection[int], rollout: Rollout) -> Plan:
         stable = before[-1] if before else able[0]
     labels = {STABLE: stable}
     if canary in able and canary != stable:
-        labels[CANARY] = int(canary)  # type: ignore[arg-type]
+        labels[CANARY] = canary
     if shadow in able and shadow not in labels.values():
-        labels[SHADOW] = int(shadow)  # type: ignore[arg-type]
+        labels[SHADOW] = shadow
     return Plan(labels, rollout.canary.share if rollout.canary and CANARY in labels else 0.0)
+
+
+def _number(said: int | Literal["newest"] | None, newest: int) -> int:
+    """The version that is meant; 0, which none is, where none is."""
+    return newest if said == "newest" else said or 0
 
 
 def read_rollout(model: Path) -> Rollout:

@@ -96,7 +96,8 @@ class Admission:
         said = dict(scope["headers"]).get(b"content-length", b"0")
         if said.isdigit() and int(said) > self._body:
             raise too_large
-        parts, size = [], 0
+        parts: list[bytes] = []
+        size = 0
         end = time.monotonic() + _SLOW
         while True:
             try:

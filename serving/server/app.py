@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,7 +14,6 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from configs.serving import Serving
 from configs.version import VERSION
 from serving.inputs import RequestError
 from serving.runtime import RuntimeFailure
@@ -39,26 +36,14 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
 }
 
 
-def application(model: Path, settings: Serving) -> App:
-    """The server of a model's folder. Raises: UserError where the state folder or the store cannot be used."""
-    metrics = Metrics()
-    service = Service(model, settings, metrics)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await service.start()
-        try:
-            yield
-        finally:
-            await service.close()
-
-    app = FastAPI(title="twinspire", version=VERSION, lifespan=lifespan, redoc_url=None)
+def application(service: Service) -> App:
+    """The server around a service."""
+    app = FastAPI(title="twinspire", version=VERSION, redoc_url=None)
     app.include_router(routes.router(service))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.include_router(rest.router(service.versions, settings.limits.deadline))
+    app.include_router(rest.router(service.versions, service.settings.limits.deadline))
     _answer_errors(app)
-    app.state.service = service
-    return Admission(_Timed(app, metrics), settings, metrics)
+    return Admission(_Timed(app, service.metrics), service.settings, service.metrics)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -7,8 +7,8 @@ as the signatures take it. A row's answer does not depend on its neighbours.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,7 +17,15 @@ from serving.worker.process import DeadlinePassed
 from serving.worker.wire import Arrays
 
 Outputs = Sequence[str] | None
-Run = Callable[[str, Mapping[str, np.ndarray], float, Outputs], Awaitable[Arrays]]
+
+
+class Run(Protocol):
+    """`Worker.run`."""
+
+    async def __call__(
+        self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float, *, outputs: Outputs = None
+    ) -> Arrays:
+        """See `Worker.run`."""
 
 
 class _Waiting(NamedTuple):
@@ -39,7 +47,7 @@ class Batcher:
     ) -> Arrays:
         """The answer for one row, as `run` gives it. Raises: what it raises; DeadlinePassed."""
         if self._batch.size == 1:
-            return await self._run(signature, inputs, seconds, outputs)
+            return await self._run(signature, inputs, seconds, outputs=outputs)
         loop = asyncio.get_running_loop()
         one = _Waiting(inputs, loop.time() + seconds, loop.create_future())
         key = (signature, None if outputs is None else tuple(outputs))
@@ -69,7 +77,7 @@ class Batcher:
         signature, outputs = key
         seconds = max(one.until for one in waiting) - asyncio.get_running_loop().time()
         try:
-            answer = await self._run(signature, joined([one.inputs for one in waiting]), seconds, outputs)
+            answer = await self._run(signature, joined([one.inputs for one in waiting]), seconds, outputs=outputs)
         except Exception as error:
             if len(waiting) > 1 and isinstance(error, ValueError):
                 await self._one_by_one(key, waiting)  # one row's fault is not its neighbours'

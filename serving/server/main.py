@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from configs.errors import UserError
 from configs.serving import Serving
 from serving.server.app import application
+from serving.server.metrics import Metrics
+from serving.server.service import Service
 
 _ENDS = 10  # seconds that requests under way have when the server is told to end
 
@@ -22,21 +25,27 @@ def serve(model: Path, settings: Serving, say: Callable[[str], None]) -> None:
     The folder may be empty, or not there yet. Raises: UserError.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    app = application(model, settings)
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        loop="uvloop",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_ENDS,
-    )
     with _bound(settings.host, settings.port) as bound:
+        uvloop.run(_answer(model, settings, bound, say))
+
+
+async def _answer(model: Path, settings: Serving, bound: socket.socket, say: Callable[[str], None]) -> None:
+    service = await Service.start(model, settings, Metrics())
+    try:
+        config = uvicorn.Config(
+            application(service),
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_ENDS,
+        )
         host, port = bound.getsockname()[:2]
         say(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        uvicorn.Server(config).run(sockets=[bound])
+        await uvicorn.Server(config).serve(sockets=[bound])
+    finally:
+        await service.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -12,14 +12,12 @@ from serving.inputs import RequestError
 from serving.popular import Popular
 from serving.runtime import RuntimeFailure
 from serving.server.api import Because, Listed, RecommendRequest
-from serving.server.version import Version
+from serving.server.version import Version, explained_outputs, list_outputs
 from serving.state import QueryState
 from serving.worker.process import DeadlinePassed, WorkerGone
 from serving.worker.wire import Arrays
 
 MODEL, POPULARITY, FALLBACK = "model", "popularity", "fallback"
-_LIST = ("items", "scores", "count", "filled")
-_EXPLAINED = (*_LIST, "retrieval", "because")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def inputs_of(version: Version, asked: Asked) -> Arrays:
 
 async def recommend(version: Version, asked: Asked, inputs: Arrays, seconds: float) -> Answer:
     """The version's list, or popularity's where it has none in time."""
-    wanted = _outputs(version, asked.request.explain)
+    wanted = (explained_outputs if asked.request.explain else list_outputs)(version.manifest)
     try:
         answer = await version.run_one("recommend", inputs, seconds, wanted)
     except (WorkerGone, DeadlinePassed, RuntimeFailure) as error:
@@ -92,12 +90,6 @@ def fallback(popular: Popular | None, asked: Asked, reason: str) -> Answer:
     ids = popular.best(str(segment or ""), said.k, barred, said.filters)
     listed = [Listed(item=item, title=popular.items[item].title, score=0.0, source=POPULARITY) for item in ids]
     return Answer(listed, FALLBACK, reason)
-
-
-def _outputs(version: Version, explain: bool) -> Sequence[str]:
-    """The outputs that are read, of those that the version has: popularity bundles and older ones have fewer."""
-    has = version.manifest["signatures"]["recommend"]["outputs"]
-    return [name for name in (_EXPLAINED if explain else _LIST) if name in has]
 
 
 def _listed(version: Version, answer: Arrays, explain: bool) -> list[Listed]:

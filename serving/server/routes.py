@@ -27,12 +27,21 @@ from serving.server.api import (
 from serving.server.metrics import CONTENT_TYPE
 from serving.server.service import Service
 
-_WRONG = {422: {"model": Failure, "description": "What was asked is wrong; the error names the field."}}
-_AWAY = {503: {"model": Failure, "description": "No version serves, or too many requests wait."}}
+_Responses = dict[int | str, dict[str, Any]]
+_WRONG: _Responses = {422: {"model": Failure, "description": "What was asked is wrong; the error names the field."}}
+_AWAY: _Responses = {503: {"model": Failure, "description": "No version serves, or too many requests wait."}}
 _MOST = Query(10, ge=1, le=100)
 
 # bodies that a route reads by itself, and that OpenAPI must be told of
-BODIES = {"/recommend": RecommendRequest, "/similar": SimilarRequest, "/events": EventsRequest}
+BODIES: dict[str, type[BaseModel]] = {
+    "/recommend": RecommendRequest,
+    "/similar": SimilarRequest,
+    "/events": EventsRequest,
+}
+    "/recommend": RecommendRequest,
+    "/similar": SimilarRequest,
+    "/events": EventsRequest,
+}
 
 B = TypeVar("B", bound=BaseModel)
 

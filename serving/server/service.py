@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from configs.errors import UserError
 from configs.experiments import Arm
-
 from configs.serving import Serving
 from serving.assignment import assign_all
 from serving.inputs import RequestError, utf8
@@ -45,29 +45,37 @@ from serving.store.base import Event
 from serving.tfserving.models import NotServed
 
 _NOBODY = Arm(share=0)  # what is done for who is in no experiment
-_NO_MODEL = "no model"
+_NO_MODEL, _POPULAR = "no model", "popular.json"
 
 
 class Service:
     """One model's lists, neighbours and events."""
 
-    def __init__(self, model: Path, settings: Serving, metrics: Metrics) -> None:
-        """Raises: UserError where the state folder or the store cannot be used."""
-        self.settings, self.metrics = settings, metrics
-        folder = Path(settings.state)
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, model: Path, settings: Serving, metrics: Metrics, users: Users) -> None:
+        self.settings, self.metrics, self.users = settings, metrics, users
         self.versions = Versions(model, settings, metrics)
-        self.users = Users(open_store(settings.store or f"sqlite:{folder / 'store.sqlite'}"), metrics)
-        self._spare = Spare(folder / "popular.json")
+        self._spare = Spare(Path(settings.state) / _POPULAR)
         self._journal = Journal(settings.logs, metrics)
         self._shadow, self._clock = Shadow(metrics), Clock(settings.clock)
         self._arms = {one.name: one.arms for one in settings.experiments}
         self._watching: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Look for versions from now on; until the first is loaded, popularity answers if there ever was one."""
-        self.versions.on_swap(self._swapped)
-        self._watching = asyncio.ensure_future(self.versions.watch())
+    @classmethod
+    async def start(cls, model: Path, settings: Serving, metrics: Metrics) -> Service:
+        """Look for versions from now on; until the first is loaded, popularity answers if there ever was one.
+
+        Raises: UserError where the state folder or the store cannot be used.
+        """
+        folder = Path(settings.state)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"state: {folder} cannot be made: {error.strerror}") from None
+        store = await open_store(settings.store or str(folder / "store.sqlite"))
+        service = cls(model, settings, metrics, Users(store, metrics))
+        service.versions.on_swap(service._swapped)
+        service._watching = asyncio.ensure_future(service.versions.watch())
+        return service
 
     async def close(self) -> None:
         """End every process, and write what waits."""

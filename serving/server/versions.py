@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -180,7 +182,12 @@ class Versions:
             version = self._loaded.pop(number)
             task = asyncio.ensure_future(version.retire(2 * self._settings.limits.deadline + 1))
             self._retiring[number] = task
-            task.add_done_callback(lambda _, number=number: self._retiring.pop(number, None))
+            task.add_done_callback(partial(self._gone, number))
+
+    def _gone(self, number: int, _: asyncio.Task[None]) -> None:
+        self._retiring.pop(number, None)
+        with suppress(KeyError):
+            self._metrics.restarts.remove(str(number))
 
 
 def _words(name: str, number: int | None, label: str | None) -> str:

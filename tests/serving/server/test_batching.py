@@ -27,7 +27,7 @@ class Graph:
         self.calls: list[tuple[str, int, tuple[str, ...] | None]] = []
         self._seconds, self._bad = seconds, bad
 
-    async def run(self, signature, inputs, seconds, outputs=None):
+    async def run(self, signature, inputs, seconds, *, outputs=None):
         self.calls.append((signature, len(inputs["number"]), outputs and tuple(outputs)))
         await asyncio.sleep(self._seconds)
         if self._bad in inputs["number"]:
