@@ -60,7 +60,7 @@ def inputs_of(version: Version, asked: Asked) -> Arrays:
         context={**said.features, **said.context},
         time=asked.time,
     )
-    return inputs | builder.limits(said.k, said.exclude, said.filters, relevance=said.relevance)
+    return inputs | builder.limits(said.k, said.exclude, said.filters) | builder.reranking(said.relevance)
 
 
 async def recommend(version: Version, asked: Asked, inputs: Arrays, seconds: float) -> Answer:

@@ -38,10 +38,6 @@ BODIES: dict[str, type[BaseModel]] = {
     "/similar": SimilarRequest,
     "/events": EventsRequest,
 }
-    "/recommend": RecommendRequest,
-    "/similar": SimilarRequest,
-    "/events": EventsRequest,
-}
 
 B = TypeVar("B", bound=BaseModel)
 
