@@ -252,7 +252,7 @@ def test_the_interface_is_described(running):
 
 def test_tensorflow_servings_interface_is_there(running, bundle):
     inputs = bundle.request("u1", time=END) | bundle.inputs.limits(5)
-    row = {name: value[0].tolist() for name, value in inputs.items()}
+    row = {name: value.tolist()[0] for name, value in inputs.items()} | {"relevance": -1.0}
     said = running.client.post("/v1/models/small:predict", json={"signature_name": "recommend", "instances": [row]})
     assert said.status_code == 200, said.text
     assert said.json()["predictions"][0]["items"] == [one.item for one in bundle.recommend("u1", 5, time=END)]
