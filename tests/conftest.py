@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.redis_server import BINARY, RedisServer
 from tests.runs import SMALL, Called, settings, twinspire
 
 
@@ -56,6 +58,17 @@ def shared_data() -> Path:
     if not (folder / "ml-1m").is_dir() or not (folder / "ml-100k").is_dir():
         pytest.skip(f"needs ml-1m/ and ml-100k/ in {folder}; set TWINSPIRE_DATA to the folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis for all tests of a session; whoever uses it empties it first."""
+    if BINARY is None:
+        pytest.skip("needs redis-server: apt-get install redis-server")
+    server = RedisServer()
+    server.start()
+    yield server
+    server.remove()
 
 
 @dataclass(frozen=True)

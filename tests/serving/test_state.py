@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.state import QueryState, State, write_state
@@ -81,6 +81,7 @@ def test_a_published_state_cannot_be_written(state):
         state._connection.execute("DELETE FROM items")
 
 
+@settings(deadline=None)  # it waits for a disk
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.lists(st.text()), max_size=5))
 def test_any_text_comes_back(tmp_path_factory, histories):
     queries = {q: QueryState({"f": q}, history, list(range(len(history)))) for q, history in histories.items()}

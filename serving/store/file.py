@@ -1,0 +1,140 @@
+"""A store's SQLite file, and each thread's connection to it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from serving.store.base import StoreError
+
+_APPLICATION, _VERSION = 0x7477696E, 1  # "twin" in the file's header, and the version of these tables
+_TABLES = """
+CREATE TABLE events (
+    query TEXT NOT NULL, time INTEGER NOT NULL, item TEXT NOT NULL, came INTEGER NOT NULL,
+    PRIMARY KEY (query, time, item)
+) WITHOUT ROWID;
+CREATE TABLE queries (
+    query TEXT PRIMARY KEY, features TEXT NOT NULL DEFAULT '{}', state TEXT, until INTEGER, load INTEGER
+);
+CREATE TABLE loads (load INTEGER PRIMARY KEY, until INTEGER NOT NULL);
+"""
+_WAL = 64 << 20  # bytes to which the log of writes is cut back
+
+Work = Callable[[sqlite3.Connection], Any]
+
+
+class File:
+    """The file, and each thread's connection: opened again where it failed, or where another file stands there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mine = threading.local()
+        self._all: list[sqlite3.Connection] = []
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """This thread's. Raises: sqlite3.Error, OSError."""
+        if (found := self._found()) != getattr(self._mine, "identity", None):
+            self._drop()
+            try:
+                self._mine.connection = opened(self.path, create=False)
+            except StoreError as error:
+                raise sqlite3.DatabaseError(str(error)) from error
+            self._mine.identity = found
+            self._all.append(self._mine.connection)
+        try:
+            yield self._mine.connection
+        except sqlite3.Error:
+            self._drop()
+            raise
+
+    def read(self, work: Work) -> Any:
+        """Do `work` on one snapshot. Raises: sqlite3.Error, OSError."""
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                return work(connection)
+            finally:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close every thread's connection, when no thread uses one any more."""
+        while self._all:
+            self._all.pop().close()
+
+    def _found(self) -> tuple[int, int]:
+        found = os.stat(self.path)
+        return found.st_dev, found.st_ino
+
+    def _drop(self) -> None:
+        if (connection := getattr(self._mine, "connection", None)) is not None:
+            self._mine.connection = self._mine.identity = None
+            with suppress(ValueError):
+                self._all.remove(connection)
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+def opened(path: Path, create: bool) -> sqlite3.Connection:
+    """A connection to a store's file. Raises: StoreError."""
+    mode = "rwc" if create else "rw"
+    _refuse_cut(path)
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=1
+        )
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"store: {path} cannot be opened: {error}; expected a file in a folder that is there"
+        ) from None
+    try:
+        _check(connection, path, create)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL}")
+        connection.execute("PRAGMA busy_timeout = 0")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreError(f"store: {path} cannot be used: {error}; expected a file that twinspire made") from None
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path, create: bool) -> None:
+    """Make the tables in an empty file. Raises: StoreError, sqlite3.DatabaseError where it is no store."""
+    if create and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():  # nobody was faster
+            for statement in _TABLES.split(";")[:-1]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    application, version = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    )
+    if application != _APPLICATION:
+        raise StoreError(f"store: {path} is another program's SQLite file; expected one that twinspire made, or none")
+    if version != _VERSION:
+        raise StoreError(f"store: {path} has tables of version {version}, expected {_VERSION}; load a new store")
+
+
+def _refuse_cut(path: Path) -> None:
+    """SQLite opens a file that lacks its end, and fails when it comes to it. Raises: StoreError."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+        found = path.stat().st_size
+    except OSError:
+        return  # SQLite says it better
+    expected = int.from_bytes(header[16:18], "big") * int.from_bytes(header[28:32], "big")
+    if header.startswith(b"SQLite format 3") and found < expected and not path.with_name(f"{path.name}-wal").exists():
+        raise StoreError(f"store: {path} is cut off: found {found} bytes, expected {expected}; load a new store")
