@@ -26,6 +26,7 @@ class EventTable(Section):
     weights: dict[str, float] = Field(default={})  # strength of each kind; kinds not named are set aside
     value: str | None = None  # column with what an event was worth, a number from 0 on; missing: as its kind alone
     rating: str | None = None  # column with an explicit rating, a number; missing where an event has none
+    logged: str | None = None  # folder of events that a server logged, read beside the others; relative to data.path
     meaning: str  # what one row means, and what a missing one means
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from pipelines.sources.base import ROW, require
 
 
 def number_rows(table: ir.Table) -> ir.Table:
-    """The table with `ROW`, in the order in which the source holds its rows."""
+    """The table with `ROW`, from 0, in the order in which the source holds its rows."""
     return table.mutate(**{ROW: ibis.row_number()})
 
 

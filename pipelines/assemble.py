@@ -25,6 +25,8 @@ from pipelines.sources import RawTables, read
 from pipelines.sources.base import ROW
 from pipelines.sources.files import open_table
 
+_LOGGED = 2**62  # where the numbers of logged rows begin among all events
+
 
 @ibis.udf.scalar.builtin
 def to_json(record) -> str:  # type: ignore[no-untyped-def, empty-body]
@@ -53,20 +55,25 @@ def assemble(config: Config, backend: Any, now: int) -> Tables:
     raw = read(config, backend)
     numbered = {
         name: number_rows(table)
-        for name, table in (("events", raw.events), ("items", raw.items), ("queries", raw.queries))
+        for name, table in (
+            ("events", raw.events),
+            ("logged", raw.logged),
+            ("items", raw.items),
+            ("queries", raw.queries),
+        )
         if table is not None
     }
     known_items, known_queries = _static_tables(config, raw, numbered, backend)
     catalogue = None if known_items is None else _accepted(known_items)
-    parsed = parse_events(config, numbered["events"], catalogue, now, raw.origin("events"))
+    parsed = _parsed_events(config, raw, numbered, catalogue, now)
     events, left_events = _settle(config, _stored(backend, parsed), backend)
     _refuse_nothing(events, left_events, raw.origin("events"))
 
     items = _items(config, catalogue, events, raw, backend)
     queries = _queries(config, known_queries, events, raw, backend)
-    check(events, ROW, config.on("events"), raw.origin("events"))
-
-    kept, left = {"events": events}, {"events": left_events}
+    kept, left = (_by_source(table, numbered) for table in (events, left_events))
+    for name, table in kept.items():
+        check(table, ROW, config.on("events"), raw.origins.get(name, name))
     if known_items is not None:
         kept["items"], left["items"] = items, _left_items(config, known_items, items)
     if known_queries is not None:
@@ -165,6 +172,25 @@ def _ranked(table: ir.Table, key: str) -> ir.Table:
 
 
 # --- events ---------------------------------------------------------------------------------------------------
+
+
+def _parsed_events(
+    config: Config, raw: RawTables, numbered: dict[str, ir.Table], catalogue: ir.Table | None, now: int
+) -> ir.Table:
+    """The events of the source and behind them those that were logged, each read in its own types."""
+    parsed = parse_events(config, numbered["events"], catalogue, now, raw.origin("events"))
+    if "logged" not in numbered:
+        return parsed
+    logged = parse_events(config, numbered["logged"], catalogue, now, raw.origin("logged"))
+    return parsed.union(logged.mutate(**{ROW: logged[ROW] + _LOGGED}))
+
+
+def _by_source(events: ir.Table, numbered: dict[str, ir.Table]) -> dict[str, ir.Table]:
+    """The rows of the source, and those that were logged, numbered as they are there."""
+    if "logged" not in numbered:
+        return {"events": events}
+    logged = events.filter(events[ROW] >= _LOGGED)
+    return {"events": events.filter(events[ROW] < _LOGGED), "logged": logged.mutate(**{ROW: logged[ROW] - _LOGGED})}
 
 
 def _settle(config: Config, parsed: ir.Table, backend: Any) -> tuple[ir.Table, ir.Table]:

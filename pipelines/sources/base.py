@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 
 from configs.errors import DataError
 
-TableName = Literal["events", "items", "queries"]
+TableName = Literal["events", "items", "queries", "logged"]
 
 ROW = "__source_row"  # number of a row in its source, from 0, the header not counted; `prepare` adds it
 
@@ -20,13 +20,15 @@ class RawTables:
     """Tables as the source holds them; nothing is renamed, dropped or converted yet.
 
     events: one row per observed event; items: the catalogue, or None where only the events know the items;
-    queries: static columns of who is asked for, or None; origins: where each table came from, for errors.
+    queries: static columns of who is asked for, or None; origins: where each table came from, for errors;
+    logged: events that a server logged, or None.
     """
 
     events: ir.Table
     items: ir.Table | None = None
     queries: ir.Table | None = None
     origins: dict[str, str] = field(default_factory=dict)
+    logged: ir.Table | None = None
 
     def origin(self, name: TableName) -> str:
         """Where the table came from, for a message."""
