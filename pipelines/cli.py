@@ -264,6 +264,22 @@ def upsert(
     )
 
 
+@app.command("load-state")
+def load_state(
+    target: RunOrConfig,
+    store: Annotated[str, typer.Argument(help="A path, sqlite:PATH or redis://HOST:PORT/NUMBER.")],
+    runs: Runs = Path("runs"),
+    override: Override = None,
+) -> None:
+    """Load a server's store with everyone's history and features, from the tables alone."""
+    from pipelines.load_state import load_state as load
+    from pipelines.run import run_until
+
+    work = _open(target, runs, override)
+    done = load(work.config, run_until(work, "prepare", _progress()), store)
+    _lines(("store", store), ("loaded", f"{done.queries:,} queries as of {done.until}"))
+
+
 @app.command("check-server")
 def check_server(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or a model's folder of versions.")],

@@ -10,7 +10,7 @@ import pandas as pd
 
 from configs.errors import UserError
 from configs.schema import Config
-from pipelines.encoded import columns_of
+from pipelines.feature_columns import columns_of
 from serving.bundle import Bundle
 
 _BLOCK = 1024  # items embedded at a time

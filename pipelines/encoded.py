@@ -13,6 +13,7 @@ import pandas as pd
 
 from configs.features import Feature
 from configs.schema import Config
+from pipelines.feature_columns import columns_of
 from pipelines.tables import Requests
 from towers.features import Preprocess, encode, statistics
 
@@ -94,16 +95,3 @@ def _counts(table: Mapping[str, np.ndarray], rows: np.ndarray, features: tuple[F
         for feature in features
         if feature.kind == "id"
     }
-
-
-def columns_of(table: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, np.ndarray]:
-    """Feature columns of a table as arrays that TensorFlow takes."""
-    return {feature.name: _array(table[feature.name], feature) for feature in features}
-
-
-def _array(column: pd.Series, feature: Feature) -> np.ndarray:
-    if feature.kind == "vector":
-        return np.stack(list(column)).astype(np.float32)
-    if feature.kind == "number":
-        return column.to_numpy(np.float32)
-    return column.to_numpy(object)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,6 @@ from configs.version import VERSION
 from pipelines.baselines.popularity import Popularity, SegmentPopularity
 from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset, filters_of, load_dataset
-from pipelines.encoded import columns_of
 from pipelines.index.item_index import ItemIndex, refreshed
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import IndexTuning, load_core_tuning, load_index_tuning
@@ -30,6 +29,7 @@ from pipelines.offline import Offline, answered, judged
 from pipelines.popular import popular_lists
 from pipelines.progress import Progress
 from pipelines.publish import BUNDLE, CORE, core_name
+from pipelines.query_states import query_states
 from pipelines.replay import c_session, replay, replay_in_c, replay_verdicts, write_golden
 from pipelines.served import Parts, item_ids, load_parts, recommender_at
 from pipelines.stage import Inputs
@@ -43,7 +43,7 @@ from serving.popularity import PopularityRecommender
 from serving.recommender import Recommender
 from serving.runtime import signature_table
 from serving.searchers import Exact
-from serving.state import STATE, QueryState, write_state
+from serving.state import STATE, write_state
 from towers.backend import tf
 
 
@@ -178,22 +178,9 @@ def _write(dataset: Dataset, module: tf.Module, popularity: Popularity | Segment
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
     items = dataset.tables.items
     titles = zip(items["item"].astype(str), items["title"].astype(str), strict=True)
-    write_state(folder / STATE, titles, _query_states(dataset), likes_of(dataset, dataset.cuts.end).names)
+    states, likes = query_states(dataset.config, dataset.tables), likes_of(dataset, dataset.cuts.end)
+    write_state(folder / STATE, titles, states, likes.names)
     write_popular(folder / POPULAR, popular_lists(dataset, popularity))
-
-
-def _query_states(dataset: Dataset) -> Iterator[tuple[str, QueryState]]:
-    """Features and whole history of every query, as of the end of the log."""
-    sequences, ids = dataset.sequences, np.array(item_ids(dataset), object)
-    columns = columns_of(dataset.tables.queries, dataset.config.on("queries"))
-    for row, query in enumerate(dataset.tables.queries["query"].astype(str)):
-        part = slice(sequences.starts[row], sequences.starts[row + 1])
-        features = {name: _plain(column[row]) for name, column in columns.items()}
-        yield query, QueryState(features, ids[sequences.item[part]].tolist(), sequences.time[part].tolist())
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:

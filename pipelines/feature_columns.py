@@ -1,4 +1,5 @@
-"""Feature columns of the raw tables: parsed by kind, checked, and filled where a value is missing."""
+"""Feature columns of the raw tables: parsed by kind, checked, and filled where a value is missing; and those of the
+prepared tables as arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
 
 from configs.errors import DataError
 from configs.features import Feature, NumberFeature, VectorFeature
@@ -79,6 +82,19 @@ def check(table: ir.Table, key: str, features: Sequence[Feature], origin: str) -
                 f"feature {feature.name!r}: column {feature.source_column!r} of {origin}: "
                 f"{row[f'bad_{i}']} of {row['rows']} rows ({label} {example!r} is one); expected {expected}"
             )
+
+
+def columns_of(table: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, np.ndarray]:
+    """Feature columns of a table as arrays that TensorFlow takes."""
+    return {feature.name: _array(table[feature.name], feature) for feature in features}
+
+
+def _array(column: pd.Series, feature: Feature) -> np.ndarray:
+    if feature.kind == "vector":
+        return np.stack(list(column)).astype(np.float32)
+    if feature.kind == "number":
+        return column.to_numpy(np.float32)
+    return column.to_numpy(object)
 
 
 def _problems(feature: Feature, table: ir.Table) -> list[tuple[Feature, ir.BooleanValue, str]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from configs.data import FILTER
 from pipelines.dataset import Dataset
-from pipelines.encoded import columns_of
+from pipelines.feature_columns import columns_of
 from pipelines.offline import BATCH, Offline
 from pipelines.tables import Requests
 from pipelines.verdicts import Status, Verdict
