@@ -39,7 +39,7 @@ def run(home: Path, *overrides: str) -> tuple[Path, Bundle]:
 
 async def stored(store: str, query: str, *events: Event) -> Stored | None:
     """What a store knows of a query, after events."""
-    opened = await open_store(store)
+    opened = await open_store(store, read=60, write=60)
     await opened.add(events)
     known = await opened.get(query)
     await opened.close()

@@ -96,11 +96,11 @@ class RedisStore:
         self._keep, self._known = keep, False
 
     @classmethod
-    async def open(cls, url: str, keep: int = KEEP) -> RedisStore:
+    async def open(cls, url: str, keep: int = KEEP, read: float = READ, write: float = WRITE) -> RedisStore:
         """A store whose layout was checked, if it is there. Raises: StoreError."""
-        store = cls(url, keep)
+        store = cls(url, keep, read, write)
         try:
-            await asyncio.wait_for(store._check(), WRITE)
+            await asyncio.wait_for(store._check(), write)
         except (RedisError, OSError, asyncio.TimeoutError):
             pass  # it is checked when it is there
         except StoreError:
