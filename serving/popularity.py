@@ -13,7 +13,7 @@ from serving.likes import Likes
 from serving.recommender import Tensors, concrete, listed, tracked
 from serving.requests import rows_of
 from serving.sets import contains
-from serving.signatures import list_specs
+from serving.signatures import bounded, list_specs
 from towers.backend import tf
 from towers.lookup import Lookup
 
@@ -53,11 +53,13 @@ class PopularityRecommender(tf.Module):
 
     def recommend(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """items, scores and filled (all True: every place is popularity's), each [B, max k], and count [B]."""
+        inputs = bounded(inputs, self._config)
         rows, scores = self._popular(inputs)
         return listed(self.ids, rows, scores, inputs["k"], rows >= 0)
 
     def retrieve(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """items and scores [B, max k], count [B]."""
+        inputs = bounded(inputs, self._config)
         rows, scores = self._popular(inputs)
         return listed(self.ids, rows, scores, inputs["k"])
 

@@ -17,7 +17,7 @@ from serving.requests import Request, RequestReader
 from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
 from serving.sets import contains
-from serving.signatures import item_specs, list_specs, request_specs, similar_specs
+from serving.signatures import bounded, item_specs, list_specs, request_specs, similar_specs
 from towers.backend import keras, shared, sharing, tf, traced
 from towers.features import Preprocess, Statistics
 from towers.losses import MASKED
@@ -115,6 +115,7 @@ class Recommender(tf.Module):
 
         Inputs as `signatures.list_specs`; row b holds at most k[b] items, and places beyond count[b] hold "".
         """
+        inputs = bounded(inputs, self._config)
         request = self._reader.read(inputs)
         asked = self._asked(request, inputs)
         length = tf.maximum(tf.reduce_max(inputs["k"]), 1)
@@ -134,6 +135,7 @@ class Recommender(tf.Module):
 
     def retrieve(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """The candidates of the towers alone, best first: items and scores [B, max k], count [B]."""
+        inputs = bounded(inputs, self._config)
         asked = self._asked(self._reader.read(inputs), inputs)
         rows, scores = self.retrieval.best(asked, tf.maximum(tf.reduce_max(inputs["k"]), 1))
         return listed(self.ids, rows, scores, inputs["k"])
@@ -169,6 +171,7 @@ class Recommender(tf.Module):
         Near by the cosine of the towers' item embeddings, which know neither trends nor popularity. An unknown item has
         no neighbours. The index is searched by inner product, so more are fetched than asked for and put in order.
         """
+        inputs = bounded(inputs, self._config)
         rows = self.ids.rows(inputs["item"])
         seen = tf.concat([rows[:, None], self.ids.rows(inputs["exclude"])], axis=1)
         k = tf.maximum(tf.reduce_max(inputs["k"]), 1)

@@ -1,9 +1,12 @@
 """What a served model takes: the inputs of each signature, derived from the features of the config.
 
-Every input begins with the batch. Histories, likes, exclusions and filters are padded with "" to any length.
+Every input begins with the batch. Histories, likes, exclusions and filters are padded with "" to any length. A list has
+at most a thousand items, or `index.candidates` or `rerank.pool` where they are more; `k` beyond that is read as that.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from configs.data import FILTER
 from configs.features import Feature
@@ -11,6 +14,7 @@ from configs.schema import Config
 from towers.backend import tf
 
 _STRINGS = ("id", "category", "multi_category", "text")
+_LONGEST = 1_000  # items of a list, unless more candidates are fetched anyhow: what a list costs grows with its square
 
 
 def feature_spec(feature: Feature) -> tf.TensorSpec:
@@ -44,6 +48,12 @@ def list_specs(config: Config) -> dict[str, tf.TensorSpec]:
 def similar_specs(config: Config) -> dict[str, tf.TensorSpec]:
     """What items are like a given one: its id, what must not be in the list, and how long it may be."""
     return {"item": tf.TensorSpec([None], tf.string, "item"), **_limits(config)}
+
+
+def bounded(inputs: Mapping[str, tf.Tensor], config: Config) -> dict[str, tf.Tensor]:
+    """The inputs of a list with no `k` beyond reason: one number must not take all memory, and the process with it."""
+    longest = max(_LONGEST, config.index.candidates, config.rerank.pool)
+    return {**inputs, "k": tf.minimum(inputs["k"], longest)}
 
 
 def _limits(config: Config) -> dict[str, tf.TensorSpec]:

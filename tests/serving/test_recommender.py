@@ -17,6 +17,7 @@ from tests.serving.small import (
     Arrays,
     Small,
     batch_of,
+    build_popularity,
     inputs_of,
     lists,
     no_filters,
@@ -366,3 +367,20 @@ def test_listed_cuts_each_list_to_its_k():
     assert answer["items"].numpy().tolist() == [[b"c", b"a", b""], [b"b", b"", b""]]
     assert answer["scores"].numpy().tolist() == [[3, 2, 0], [9, 0, 0]]
     assert answer["count"].numpy().tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("signature", ["recommend", "retrieve", "similar_items"])
+def test_a_length_beyond_reason_is_cut(exact, signature):
+    """It took all memory, and with it the process that serves."""
+    inputs = inputs_of([["i20"]], k=2**31 - 1) | {"item": strings(["i20"])}
+    answer = exact.call(signature, inputs)
+    assert answer["items"].shape == (1, 1_000)
+    usual = exact.call(signature, inputs | {"k": np.array([ITEMS], np.int32)})
+    assert lists(answer) == lists(usual)
+
+
+def test_a_length_beyond_reason_is_cut_by_popularity():
+    popular = build_popularity()
+    inputs = {name: tf.constant(value) for name, value in inputs_of([["i20"]], k=2**31 - 1).items()}
+    assert popular.recommend(inputs)["items"].shape == (1, 1_000)
+    assert popular.retrieve(inputs)["items"].shape == (1, 1_000)
