@@ -216,14 +216,12 @@ def _decimals(level: list[Any], dtype: str) -> np.ndarray:
         array = np.array(level, np.float64)
     except OverflowError:
         raise _lossy(max(level, key=abs), dtype) from None
-    large = np.abs(array)
-    doubtful = large > _WHOLE[dtype]
-    if doubtful.any():
-        beyond = np.isfinite(array) & (large > np.finfo(dtype).max)
-        for place in np.flatnonzero(doubtful).tolist():
-            if beyond[place] or type(level[place]) is int:
-                raise _lossy(level[place], dtype)
-    return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        found = array.astype(dtype)
+    for place in np.flatnonzero(np.abs(array) > _WHOLE[dtype]).tolist():
+        if type(level[place]) is int or np.isfinite(array[place]) != np.isfinite(found[place]):
+            raise _lossy(level[place], dtype)
+    return found
 
 
 def _text(value: Any) -> str | bytes:

@@ -54,7 +54,7 @@ def examples(tmp_path_factory) -> Iterator[Live]:
 
     folder = tmp_path_factory.mktemp("toy")
     folders = {123: toy.export(folder / "123"), 124: toy.export(folder / "124", plus=4.0)}
-    with serve("half_plus_three", folders, {"stable": 123, "canary": 124, "gone": 7}, seconds=2) as live:
+    with serve("half_plus_three", folders, {"stable": 123, "canary": 124, "gone": 7}) as live:
         yield live
 
 
@@ -63,5 +63,5 @@ def live_bundle(exact_bundle) -> Iterator[Live]:
     """A server of a real bundle, by TF Serving's interfaces alone."""
     from tests.serving.tfserving.live import serve
 
-    with serve("small", {1: exact_bundle}, {}, seconds=2) as live:
+    with serve("small", {1: exact_bundle}, {}) as live:
         yield live

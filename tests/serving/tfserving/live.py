@@ -23,6 +23,7 @@ from serving.tfserving.rest import router
 from serving.worker.supervisor import Supervisor
 
 Result = TypeVar("Result")
+LONG = 60.0  # seconds that no call takes
 
 
 class Loaded:
@@ -72,22 +73,22 @@ class Live:
     def http(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """One request; a body that is no bytes is sent as JSON."""
         content = body if isinstance(body, (bytes, str)) or body is None else json.dumps(body)
-        return httpx.request(method, self.url + path, content=content, timeout=60)
+        return httpx.request(method, self.url + path, content=content, timeout=2 * LONG)
 
     def within(self, story: Callable[[], Awaitable[Result]]) -> Result:
         """Run something in the server's own loop."""
-        return asyncio.run_coroutine_threadsafe(story(), self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(story(), self.loop).result(2 * LONG)
 
 
 @contextmanager
-def serve(name: str, folders: Mapping[int, Path], labels: Mapping[str, int], seconds: float) -> Iterator[Live]:
+def serve(name: str, folders: Mapping[int, Path], labels: Mapping[str, int]) -> Iterator[Live]:
     """A model of that name for as long as the block runs."""
     ready, ended = threading.Event(), threading.Event()
     found: list[Live | BaseException] = []
 
     def run() -> None:
         try:
-            asyncio.run(_serve(name, folders, labels, seconds, found, ready, ended))
+            asyncio.run(_serve(name, folders, labels, found, ready, ended))
         except BaseException as error:
             found.insert(0, error)
             ready.set()
@@ -104,15 +105,15 @@ def serve(name: str, folders: Mapping[int, Path], labels: Mapping[str, int], sec
         thread.join()
 
 
-async def _serve(name, folders, labels, seconds, found, ready, ended) -> None:
+async def _serve(name, folders, labels, found, ready, ended) -> None:
     versions = [await _load(number, folder) for number, folder in folders.items()]
     models = Fixed(name, versions, labels)
     app, address = FastAPI(), f"127.0.0.1:{free_port()}"
-    app.include_router(router(models, seconds))
+    app.include_router(router(models, LONG))
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     over_http = asyncio.ensure_future(server.serve(sockets=[listening]))
-    over_grpc = await start(models, address, seconds)
+    over_grpc = await start(models, address, LONG)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     found.append(Live(models, url, address, asyncio.get_running_loop()))
     ready.set()

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.serving import small
+from tests.serving.tfserving.live import LONG
 
 WHOLE = st.one_of(st.integers(), st.integers(-3, 300), st.sampled_from([2**31 - 1, 2**31, -(2**31), 2**63, 10**400]))
 SCALARS = st.one_of(st.none(), st.booleans(), WHOLE, st.floats(), st.text(), st.fixed_dictionaries({"b64": st.text()}))
@@ -36,7 +37,7 @@ FUZZED = settings(max_examples=100, deadline=None, suppress_health_check=[Health
 
 @pytest.fixture(scope="module")
 def http():
-    with httpx.Client(timeout=60) as client:
+    with httpx.Client(timeout=2 * LONG) as client:
         yield client
 
 

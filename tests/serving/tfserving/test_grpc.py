@@ -25,7 +25,7 @@ from serving.tfserving.messages import (
 )
 from serving.tfserving.tensors import array_of, proto_of
 from tests.serving import small
-from tests.serving.tfserving.live import Fixed, free_port
+from tests.serving.tfserving.live import LONG, Fixed, free_port
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,12 @@ X = np.array([1.0, 2.0, 5.0], np.float32)
 
 def refusal(call, asked) -> tuple[str, str]:
     with pytest.raises(grpc.RpcError) as found:
-        call(asked, timeout=60)
+        call(asked, timeout=LONG)
     return found.value.code().name, found.value.details()
 
 
 def test_predict(prediction):
-    answer = prediction.Predict(request(x=X), timeout=60)
+    answer = prediction.Predict(request(x=X), timeout=LONG)
     assert [*answer.outputs["y"].float_val] == [4.5, 5.0, 6.5]
     assert [dim.size for dim in answer.outputs["y"].tensor_shape.dim] == [3]
     assert answer.model_spec.name == "half_plus_three"
@@ -68,10 +68,10 @@ def test_predict(prediction):
 def test_versions_and_labels(prediction):
     asked = request(x=X)
     asked.model_spec.version.value = 123
-    assert [*prediction.Predict(asked, timeout=60).outputs["y"].float_val] == [3.5, 4.0, 5.5]
+    assert [*prediction.Predict(asked, timeout=LONG).outputs["y"].float_val] == [3.5, 4.0, 5.5]
     asked.model_spec.version_label = "stable"
     assert not asked.model_spec.HasField("version")
-    answer = prediction.Predict(asked, timeout=60)
+    answer = prediction.Predict(asked, timeout=LONG)
     assert answer.model_spec.version.value == 123
     assert [*answer.outputs["y"].float_val] == [3.5, 4.0, 5.5]
 
@@ -86,7 +86,7 @@ def test_raw_bytes_of_another_client(channel):
     tensor = b"\x08\x01" + field(2, field(2, b"\x08\x02")) + field(4, floats)  # dtype, shape [2], content
     wire = field(1, field(1, b"half_plus_three")) + field(2, field(1, b"x") + field(2, tensor))
     call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
-    answer = messages.PredictResponse.FromString(call(wire, timeout=60))
+    answer = messages.PredictResponse.FromString(call(wire, timeout=LONG))
     assert [*answer.outputs["y"].float_val] == [4.5, 5.0]
 
 
@@ -98,7 +98,7 @@ def test_tensorflows_own_messages(channel):
 
     asked = request()
     asked.inputs["x"].ParseFromString(tf.make_tensor_proto(X).SerializeToString())
-    answer = stub(PREDICTION, channel).Predict(asked, timeout=60)
+    answer = stub(PREDICTION, channel).Predict(asked, timeout=LONG)
     wire = answer.outputs["y"].SerializeToString()
     assert tf.make_ndarray(tensor_pb2.TensorProto.FromString(wire)).tolist() == [4.5, 5.0, 6.5]
 
@@ -109,11 +109,11 @@ def test_only_the_outputs_that_are_asked_for(examples, prediction):
         "signal": np.arange(5, dtype=np.int64)[None],
         "sensor": np.zeros((1, 2, 2)),
     }
-    answer = prediction.Predict(request("three", ["signal", "tag"], **three), timeout=60)
+    answer = prediction.Predict(request("three", ["signal", "tag"], **three), timeout=LONG)
     assert {*answer.outputs} == {"signal", "tag"}
     assert examples.models.versions[124].asked[-1] == ["signal", "tag"]
     assert [*answer.outputs["tag"].string_val] == [b"foo"]
-    assert {*prediction.Predict(request("three", **three), timeout=60).outputs} == {"tag", "signal", "sensor"}
+    assert {*prediction.Predict(request("three", **three), timeout=LONG).outputs} == {"tag", "signal", "sensor"}
     assert examples.models.versions[124].asked[-1] is None
     code, said = refusal(prediction.Predict, request("three", ["other"], **three))
     assert code == "INVALID_ARGUMENT"
@@ -152,7 +152,7 @@ def test_other_methods_are_not_there(channel):
 def test_metadata(examples, prediction):
     asked = GetModelMetadataRequest(metadata_field=["signature_def"])
     asked.model_spec.name = "half_plus_three"
-    answer = prediction.GetModelMetadata(asked, timeout=60)
+    answer = prediction.GetModelMetadata(asked, timeout=LONG)
     assert answer.model_spec.version.value == 124
     packed = answer.metadata["signature_def"]
     assert packed.type_url == "type.googleapis.com/tensorflow.serving.SignatureDefMap"
@@ -183,7 +183,7 @@ def test_metadata_is_tensorflows(channel):
 
     asked = GetModelMetadataRequest(metadata_field=["signature_def"])
     asked.model_spec.name = "half_plus_three"
-    packed = stub(PREDICTION, channel).GetModelMetadata(asked, timeout=60).metadata["signature_def"].value
+    packed = stub(PREDICTION, channel).GetModelMetadata(asked, timeout=LONG).metadata["signature_def"].value
     one = SignatureDefMap.FromString(packed).signature_def["three"]
     theirs = meta_graph_pb2.SignatureDef.FromString(one.SerializeToString())
     assert {name: info.dtype for name, info in theirs.inputs.items()} == {"tag": 7, "signal": 9, "sensor": 2}
@@ -193,13 +193,13 @@ def test_status(channel):
     asked = GetModelStatusRequest()
     asked.model_spec.name = "half_plus_three"
     model = stub(MODEL, channel)
-    found = model.GetModelStatus(asked, timeout=60).model_version_status
+    found = model.GetModelStatus(asked, timeout=LONG).model_version_status
     assert [(one.version, one.state, one.status.error_code, one.status.error_message) for one in found] == [
         (124, 30, 0, ""),
         (123, 30, 0, ""),
     ]
     asked.model_spec.version.value = 123
-    assert [one.version for one in model.GetModelStatus(asked, timeout=60).model_version_status] == [123]
+    assert [one.version for one in model.GetModelStatus(asked, timeout=LONG).model_version_status] == [123]
     asked.model_spec.version.value = 9
     said = "Could not find version 9 of model half_plus_three"
     assert refusal(model.GetModelStatus, asked) == ("NOT_FOUND", said)
@@ -209,7 +209,7 @@ def test_a_real_bundle(live_bundle, exact_bundle):
     inputs = small.inputs_of([["i20", "i21"], ["日本", "it's"]], k=5)
     expected = load_bundle(exact_bundle).run("recommend", inputs)
     with grpc.insecure_channel(live_bundle.address) as channel:
-        answer = stub(PREDICTION, channel).Predict(request("recommend", name="small", **inputs), timeout=60)
+        answer = stub(PREDICTION, channel).Predict(request("recommend", name="small", **inputs), timeout=LONG)
     assert {*answer.outputs} == {*expected}
     for name, value in expected.items():
         found = array_of(name, answer.outputs[name])
@@ -217,26 +217,38 @@ def test_a_real_bundle(live_bundle, exact_bundle):
         np.testing.assert_array_equal(found, value)
 
 
-def test_a_clients_deadline(examples, channel):
-    """Its own, or the server's where that is sooner."""
-    pid = examples.models.versions[123].worker.pid
+def test_a_deadline_passes(examples, channel):
+    """The client's own, or the server's where that is sooner."""
+    worker = examples.models.versions[123].worker
     asked = request(x=X)
     asked.model_spec.version.value = 123
-    os.kill(pid, signal.SIGSTOP)
+
+    async def story() -> list[str]:
+        address, codes = f"127.0.0.1:{free_port()}", []
+        server = await start(examples.models, address, 0.2)
+        async with (
+            grpc.aio.insecure_channel(address) as impatient,
+            grpc.aio.insecure_channel(examples.address) as other,
+        ):
+            for to, timeout in ((impatient, LONG), (other, 0.2)):
+                with pytest.raises(grpc.RpcError) as found:
+                    await stub(PREDICTION, to).Predict(asked, timeout=timeout)
+                codes.append(found.value.code().name)
+        await server.stop(0)
+        return codes
+
+    os.kill(worker.pid, signal.SIGSTOP)
     try:
-        for timeout in (0.2, 60):
-            with pytest.raises(grpc.RpcError) as found:
-                stub(PREDICTION, channel).Predict(asked, timeout=timeout)
-            assert found.value.code().name == "DEADLINE_EXCEEDED"
+        assert examples.within(story) == ["DEADLINE_EXCEEDED"] * 2
     finally:
-        os.kill(pid, signal.SIGCONT)
-    assert [*stub(PREDICTION, channel).Predict(asked, timeout=60).outputs["y"].float_val] == [3.5, 4.0, 5.5]
+        os.kill(worker.pid, signal.SIGCONT)
+    assert [*stub(PREDICTION, channel).Predict(asked, timeout=LONG).outputs["y"].float_val] == [3.5, 4.0, 5.5]
 
 
 def test_health_as_grpcs_own_client_asks_for_it(channel):
     health = health_pb2_grpc.HealthStub(channel)
     for service in ("", PREDICTION, MODEL):
-        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=LONG)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     assert refusal(health.Check, health_pb2.HealthCheckRequest(service="other"))[0] == "NOT_FOUND"
 

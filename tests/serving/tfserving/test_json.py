@@ -80,6 +80,14 @@ def test_decimals_are_written_as_tf_serving_writes_them():
     )
 
 
+def test_the_largest_float32_is_read_as_it_is_written():
+    """In nine digits it is a little larger than itself."""
+    largest = np.finfo(np.float32).max
+    body = dump({"inputs": json_of(np.array([largest, -largest]))})
+    assert body == b'{"inputs":[3.40282347e+38,-3.40282347e+38]}'
+    assert decode(body, signatures(x="float32")).inputs["x"].tolist() == [largest, -largest]
+
+
 def test_rows_become_columns():
     rows = [
         {"int_tensor": [[1, 2], [3, 4], [5, 6]], "str_tensor": ["foo", "bar"], "float_tensor": [1.0, math.nan]},
