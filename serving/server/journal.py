@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,8 +29,8 @@ class Journal:
         """Write events as this config names them from now on."""
         if self._logs is None or (self._config and _columns(self._config) == _columns(config)):
             return
-        if self._events is not None:
-            self._events.close()
+        if self._events is not None:  # what waits is written meanwhile, without holding up who asks for lists
+            threading.Thread(target=self._events.close, name="log-close").start()
         self._events = EventLog(config, Path(self._logs.folder) / EVENTS, self._logs.rows, self._logs.seconds)
         self._config, self._before[EVENTS] = config, 0
 

@@ -345,7 +345,7 @@ def test_more_than_can_wait_are_told_to_come_again(exact_bundle, tmp_path):
                 ]
                 for call in calls:
                     call.start()
-                running.until(lambda: _in_flight(running) == 503, "a refusal")
+                running.until(lambda: running.metric("twinspire_in_flight") == 2, "two calls")
                 refused = running.client.post("/recommend", json={})
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
                 assert running.client.get("/healthz").status_code == 200
@@ -355,10 +355,6 @@ def test_more_than_can_wait_are_told_to_come_again(exact_bundle, tmp_path):
         finally:
             os.kill(_stopped(running), signal.SIGCONT)
         assert running.ask(user="u1")["source"] == "model"
-
-
-def _in_flight(running: Running) -> int:
-    return running.client.post("/similar", json={"item": "nothing"}).status_code
 
 
 def _stopped(running: Running) -> int:
