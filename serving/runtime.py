@@ -136,24 +136,29 @@ class Session:
         finally:
             _api().TF_DeleteGraph(graph)  # gives up our share only: the graph lives as long as its session
 
-    def run(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def run(
+        self, signature: str, inputs: Mapping[str, Any], outputs: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
         """Run one signature.
 
         Args:
             signature: its name.
             inputs: an array for each of its inputs. Strings are arrays of str (encoded as UTF-8) or bytes;
                 numbers are cast where numpy calls that safe, so int32 to int64 but not back.
+            outputs: the names of those wanted, all of them when None. The others are not copied, but computed all the
+                same: TensorFlow keeps a signature whole. The first call for each set of names takes as long as the
+                first call of all, since TensorFlow prepares a graph for it.
 
         Returns:
             An array for each output; strings as object arrays of bytes.
 
         Raises:
-            ValueError: the signature or an input is not what the table says; one line that names it.
+            ValueError: the signature, an input or an output is not what the table says; one line that names it.
             RuntimeFailure: TensorFlow refused or failed, or the session is closed.
         """
         if signature not in self._signatures:
             raise ValueError(f"signature {signature!r}: found no such name, expected one of {[*self._signatures]}")
-        found = self._signatures[signature]
+        found = _wanted(signature, self._signatures[signature], outputs)
         values = _check_inputs(signature, found.inputs, inputs)
         with self._condition:
             if self._session is None:
@@ -337,6 +342,18 @@ def _signature(graph: int, name: str, table: Mapping[str, Any]) -> _Signature:
 
     (inputs, feeds), (outputs, fetches) = read("inputs"), read("outputs")
     return _Signature(inputs, outputs, feeds, fetches)
+
+
+def _wanted(name: str, signature: _Signature, outputs: Sequence[str] | None) -> _Signature:
+    """The signature with some of its outputs alone, in its own order. Raises: ValueError."""
+    if outputs is None:
+        return signature
+    names = [tensor.name for tensor in signature.outputs]
+    if not outputs or not set(outputs) <= set(names):
+        raise ValueError(f"signature {name!r}: found outputs {[*outputs]}, expected some of {sorted(names)}")
+    places = [place for place, one in enumerate(names) if one in outputs]
+    fetches = (_Output * len(places))(*(signature.fetches[place] for place in places))
+    return signature._replace(outputs=[signature.outputs[place] for place in places], fetches=fetches)
 
 
 def _find(graph: int, tensor: str) -> _Output:

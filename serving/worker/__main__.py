@@ -58,7 +58,7 @@ def _serve(connection: socket.socket, session: Session) -> None:
 def _answer(session: Session, head: bytes, body: bytes) -> bytes:
     try:
         said, arrays = unpack(head, body)
-        return pack({}, session.run(said["signature"], arrays))
+        return pack({}, session.run(said["signature"], arrays, said["outputs"]))
     except ValueError as error:
         return pack({"error": [INVALID, "", str(error)]}, {})
     except Exception as error:  # a thread that ended would leave a connection that nobody answers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,13 +77,22 @@ class Worker:
             raise
         return worker
 
-    async def run(self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float) -> Arrays:
-        """The answer of a signature, as `runtime.Session.run` has it.
+    async def run(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        seconds: float,
+        *,
+        outputs: Sequence[str] | None = None,
+    ) -> Arrays:
+        """The answer of a signature, as `runtime.Session.run` has it; of some outputs alone where they are named.
 
         Raises: ValueError, RuntimeFailure as that does; WorkerGone where the process died meanwhile; DeadlinePassed
         where there is no answer in `seconds`, waiting for a turn among them.
         """
-        frame, clock = pack({"signature": signature}, inputs), asyncio.get_running_loop().time
+        wanted = None if outputs is None else [*outputs]
+        frame = pack({"signature": signature, "outputs": wanted}, inputs)
+        clock = asyncio.get_running_loop().time
         end = clock() + seconds
         connection = await self._turn(seconds)
         if connection is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,11 +43,18 @@ class Supervisor:
         """Of the process; None while there is none."""
         return self._worker.pid if self._worker else None
 
-    async def run(self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float) -> Arrays:
+    async def run(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        seconds: float,
+        *,
+        outputs: Sequence[str] | None = None,
+    ) -> Arrays:
         """See `Worker.run`."""
         if self._worker is None:
             raise WorkerGone(f"worker: it is being started again: {self._why}")
-        return await self._worker.run(signature, inputs, seconds)
+        return await self._worker.run(signature, inputs, seconds, outputs=outputs)
 
     async def close(self) -> None:
         """End the process, and start no other."""

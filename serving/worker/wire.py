@@ -1,8 +1,9 @@
 """A call and its answer as bytes: a head in JSON, and arrays behind it as they lie in memory.
 
     frame   12 bytes, how long head and body are (unsigned, little-endian, of 4 and 8 bytes); head; body
-    head    {"arrays": [[name, dtype, shape], ...]} and whatever else is to be said: {"signature": name} of a call,
-            {"error": [INVALID or FAILED, code, message]} of an answer that holds no arrays
+    head    {"arrays": [[name, dtype, shape], ...]} and whatever else is to be said: of a call {"signature": name,
+            "outputs": [name, ...], or null for all}; of an answer that holds no arrays {"error": [INVALID or FAILED,
+            code, message]}
     body    the arrays one behind the other: numbers in C order; texts as the length of each (unsigned, 4 bytes) and
             then all of them as UTF-8
 

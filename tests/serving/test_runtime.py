@@ -252,6 +252,18 @@ def test_wrong_inputs_are_named(session, signature, inputs, message):
     assert "\n" not in str(raised.value)
 
 
+def test_outputs_that_are_named_come_alone(session):
+    every = session.run("dtypes", CASES["dtypes"])
+    for names in (["same"], ["string", "int32"], ("int32", "string", "int32"), [*every]):
+        assert_same(session.run("dtypes", CASES["dtypes"], names), {name: every[name] for name in names})
+
+
+@pytest.mark.parametrize("names", [[], ["total"], ["sum", "x"], "sum", [3]])
+def test_outputs_that_there_are_not_are_refused(session, names):
+    with pytest.raises(ValueError, match=r"'fixed': found outputs \[.*\], expected some of \['k', 'scaled', 'sum'\]$"):
+        session.run("fixed", CASES["fixed"], names)
+
+
 def test_numbers_are_widened(session):
     inputs = {
         **CASES["dtypes"],

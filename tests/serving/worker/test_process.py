@@ -63,7 +63,7 @@ def test_it_answers_as_the_session_does(kind, request):
     bundle = load_bundle(folder)
     calls = {
         "recommend": asked(3),
-        "retrieve": asked(3, seed=1),
+        "retrieve": small.retrieving(asked(3, seed=1)),
         "similar_items": {"item": small.strings(["i20"]), **small.limits(5)},
     }
 
@@ -88,6 +88,22 @@ def test_many_calls_at_once_each_get_their_own_answer(exact_bundle):
         assert [small.lists(one) for one in answers] == expected
 
     on(exact_bundle, story, connections=3)
+
+
+@pytest.mark.parametrize("start", [Worker.start, Supervisor.start])
+def test_it_gives_the_outputs_that_are_named(exact_bundle, start):
+    expected = load_bundle(exact_bundle).run("recommend", asked(2))
+
+    async def story(worker: Worker) -> None:
+        answer = await worker.run("recommend", asked(2), LONG, outputs=("count", "items"))
+        assert sorted(answer) == ["count", "items"]
+        np.testing.assert_array_equal(answer["items"], expected["items"])
+        with pytest.raises(ValueError, match=r"found outputs \['guess'\], expected some of \['because', 'count'"):
+            await worker.run("recommend", asked(2), LONG, outputs=["guess"])
+        with pytest.raises(ValueError, match=r"found outputs \[\], expected some of"):
+            await worker.run("recommend", asked(2), LONG, outputs=[])
+
+    on(exact_bundle, story, start=start)
 
 
 def test_what_does_not_fit_is_told_and_the_next_call_is_answered(exact_bundle):
