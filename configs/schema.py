@@ -31,7 +31,7 @@ from configs.tuning import Tune
 from configs.units import Section, Seed
 
 # inputs of the served graph, and columns of the prepared tables
-_RESERVED = {"time", "history", "history_time", "likes", "exclude", "k", "candidates"}
+_RESERVED = {"time", "history", "history_time", "likes", "exclude", "k", "relevance", "candidates"}
 _RESERVED |= {"query", "item", "weight", "kind", "value", "rating", "reason", "query_row", "item_row", "available_from"}
 
 

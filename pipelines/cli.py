@@ -213,11 +213,15 @@ def recommend(
     ] = None,
     context: Annotated[list[str] | None, typer.Option(help="Request features: --context device=phone")] = None,
     time: Annotated[int | None, typer.Option(help="Moment of the request; default: the end of the data.")] = None,
+    relevance: Annotated[
+        float | None, typer.Option(help="Weight of scores against diversity, 0 to 1; default: the bundle's.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each place is listed.")] = False,
 ) -> None:
     """Answer from a published bundle."""
     given = dict(_pair("--context", text, "device=phone") for text in context or [])
-    asked = {"likes": like or [], "history": history, "context": given, "time": time}
-    _recommendations(bundle, user, k, exclude=exclude or [], filters=_filters(filter), **asked)
+    asked = {"likes": like or [], "history": history, "context": given, "time": time, "relevance": relevance}
+    _recommendations(bundle, user, k, explain=explain, exclude=exclude or [], filters=_filters(filter), **asked)
 
 
 @app.command()
@@ -432,18 +436,28 @@ def _console() -> Any:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
 
 
-def _recommendations(bundle: Path, user: str | None, k: int, **request: Any) -> None:
-    from serving.bundle import load_bundle
+def _recommendations(bundle: Path, user: str | None, k: int, *, explain: bool = False, **request: Any) -> None:
+    from serving.bundle import Recommendation, load_bundle
 
     opened = load_bundle(bundle)
+    if explain and "because" not in opened.manifest["signatures"]["recommend"]["outputs"]:
+        why = "popularity does not" if opened.manifest["policy"] != "model" else "older versions did not; export again"
+        raise UserError(f"--explain: {opened.folder} says no reasons, as {why}")
     if user is None and not request:
         user = opened.state.any_query()
     found = opened.recommend(user, k, **request)
     who = f"for {user}" if user is not None else "for an anonymous query"
     known = user is not None and opened.state.query(user) is not None
     print(f"{len(found)} recommendations {who}{'' if known else ' (nothing stored of it)'}")
-    columns = ("item", "left"), ("title", "left"), ("score", "right"), ("", "left")
-    rows = [(one.item, one.title, f"{one.score:.3f}", "from popularity" if one.filled else "") for one in found]
+    scores = ("score", "retrieval") if explain else ("score",)
+    titles = opened.state.titles([one.because for one in found]) if explain else {}
+
+    def said(one: Recommendation) -> str:
+        reason = f"because of {titles.get(one.because, one.because)}" if explain and one.because else ""
+        return ", ".join(filter(None, ["from popularity" if one.filled else "", reason]))
+
+    columns = ("item", "left"), ("title", "left"), *((name, "right") for name in scores), ("", "left")
+    rows = [(one.item, one.title, *(f"{getattr(one, name):.3f}" for name in scores), said(one)) for one in found]
     _places(*columns, rows=rows)
 
 

@@ -99,7 +99,7 @@ def reranked(config: Config, found: Candidates, content: np.ndarray, k: int) -> 
         order = mmr(
             tf.constant(scores[part]),
             tf.constant(unit[np.maximum(items[part], 0)]),
-            config.rerank.relevance,
+            tf.fill([len(items[part])], config.rerank.relevance),
             tf.constant(min(k, items.shape[1])),
         )
         blocks.append(order.numpy())

@@ -33,7 +33,7 @@ def replay(dataset: Dataset, offline: Offline, folder: Path, searcher: str) -> d
     """Share of places whose ids agree with the offline list, in Python and through the C loader; and of candidates."""
     requests = offline.requests
     loaded = tf.saved_model.load(str(folder)).signatures["recommend"]
-    python = _agreement(dataset, requests, offline.lists, lambda raw: _numpy(loaded(**_tensors(raw))))
+    python = _agreement(dataset, requests, offline.lists, lambda raw: _numpy(loaded(**_tensors(_reranked(raw)))))
     with c_session(folder, searcher) as session:
         return {"requests": len(requests), "python": python, **replay_in_c(dataset, offline, session)}
 
@@ -41,7 +41,7 @@ def replay(dataset: Dataset, offline: Offline, folder: Path, searcher: str) -> d
 def replay_in_c(dataset: Dataset, offline: Offline, session: Session) -> dict[str, float]:
     """The same through the C loader alone."""
     requests = offline.requests
-    c_loader = _agreement(dataset, requests, offline.lists, lambda raw: session.run("recommend", raw))
+    c_loader = _agreement(dataset, requests, offline.lists, lambda raw: session.run("recommend", _reranked(raw)))
     candidates = _agreement(dataset, requests, offline.candidates, lambda raw: session.run("retrieve", raw), any_order)
     return {"requests": len(requests), "c_loader": c_loader, "candidates": candidates}
 
@@ -74,14 +74,14 @@ def write_golden(dataset: Dataset, folder: Path, session: Session) -> None:
     k = dataset.config.gate.list_k
     golden = []
     for row in range(len(requests)):
-        raw = raw_inputs(dataset, requests.take(np.array([row])), k)
+        raw = _reranked(raw_inputs(dataset, requests.take(np.array([row])), k))
         items = session.run("recommend", raw)["items"][0]
         golden.append({"inputs": {name: golden_value(value) for name, value in raw.items()}, "items": _text(items)})
     (folder / GOLDEN).write_text(json.dumps(golden) + "\n")
 
 
 def raw_inputs(dataset: Dataset, requests: Requests, k: int) -> dict[str, np.ndarray]:
-    """Requests as a client sends them: raw feature values, and padded histories of item ids."""
+    """Requests as a client sends them to `retrieve`: raw feature values, and padded histories of item ids."""
     config = dataset.config
     ids = np.append(dataset.tables.items["item"].astype(str).to_numpy(object), "")
     width = int(requests.history.lengths.max(initial=0))
@@ -100,6 +100,11 @@ def raw_inputs(dataset: Dataset, requests: Requests, k: int) -> dict[str, np.nda
         **{FILTER + name: np.empty((len(requests), 0), object) for name in config.data.items.filters},
         "k": np.full(len(requests), k, np.int32),
     }
+
+
+def _reranked(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same as `recommend` takes them, which are reranked as configured."""
+    return {**raw, "relevance": np.full(len(raw["k"]), -1, np.float32)}
 
 
 def in_order(found: np.ndarray, expected: np.ndarray) -> int:

@@ -31,12 +31,18 @@ from serving.state import STATE, State
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One place of a list: the item, its title, the ranker's score, and whether popularity filled the place."""
+    """One place of a list: the item, its title, the ranker's score, and whether popularity filled the place.
+
+    retrieval: the towers' score. because: the id of the item of the history that is most like this one; "" without a
+    history. A bundle of popularity, or of an older version, says neither: 0 and "".
+    """
 
     item: str
     title: str
     score: float
     filled: bool
+    retrieval: float
+    because: str
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Bundle:
         filters: Filters | None = None,
         context: Mapping[str, Any] | None = None,
         time: int | None = None,
+        relevance: float | None = None,
     ) -> list[Recommendation]:
         """The k best items for a query, best first.
 
@@ -93,18 +100,28 @@ class Bundle:
         name, the values of which an item must have one, such as {"region": ["eu", "world"]}; of a filter with no value
         any item will do. context: request features
         and overrides of stored ones, by name. time: when it is asked, on the events' time axis; by default the end of
-        the data that the bundle knows.
+        the data that the bundle knows. relevance: the weight of scores against diversity, 0 to 1; by default the
+        config's `rerank.relevance`. Popularity's list is the same with any.
         Raises: RequestError, BundleError.
         """
         inputs = self.request(user, likes=likes, history=history, history_time=history_time, context=context, time=time)
-        inputs |= self.inputs.limits(k, exclude, filters)
+        inputs |= self.inputs.limits(k, exclude, filters) | self.inputs.reranking(relevance)
         answer = self.run("recommend", inputs)
         count = int(answer["count"][0])
         items = [item.decode() for item in answer["items"][0][:count]]
         titles = self.state.titles(items)
         filled = answer["filled"][0] if "filled" in answer else np.ones(count, bool)
+        retrieval = answer["retrieval"][0] if "retrieval" in answer else np.zeros(count)
+        because = answer["because"][0] if "because" in answer else [b""] * count
         return [
-            Recommendation(item, titles.get(item, item), float(answer["scores"][0][i]), bool(filled[i]))
+            Recommendation(
+                item,
+                titles.get(item, item),
+                float(answer["scores"][0][i]),
+                bool(filled[i]),
+                float(retrieval[i]),
+                because[i].decode(),
+            )
             for i, item in enumerate(items)
         ]
 

@@ -19,6 +19,8 @@ from serving.state import QueryState, State
 _LATEST = 2**62  # differences of two moments still fit 64 bits
 _LARGEST = {"number": float(np.finfo(np.float32).max), "time": float(2**62)}  # what float32 and int64 surely hold
 _SHOWN = 20  # names in a message
+_AS_CONFIGURED = -1.0  # a relevance that stands for the config's
+_OLDER = "as older versions did not; export the run again"
 Filters = Mapping[str, Sequence[str]]  # values by name
 
 
@@ -66,7 +68,7 @@ class InputBuilder:
         liked, chosen = self._liked(_ids("likes", likes))
         items, times = items + chosen, times + [now] * len(chosen)
         inputs = {"time": np.array([now], np.int64), "history": _strings([items])}
-        inputs |= {"likes": _strings([liked])} if self._takes_likes else {}
+        inputs |= {"likes": _strings([liked])} if self._takes("likes") else {}
         inputs["history_time"] = np.array([times], np.int64).reshape(1, len(items))
         values = {**self._manifest["defaults"], **(stored.features if stored else {}), **given}
         for feature in self._features:
@@ -92,10 +94,23 @@ class InputBuilder:
         inputs["exclude"] = _strings([_ids("exclude", exclude)])
         return inputs | {"k": np.array([_length(k, self._manifest["items"])], np.int32)}
 
+    def reranking(self, relevance: float | None = None) -> dict[str, np.ndarray]:
+        """How one request's list is reranked, as `recommend` alone takes it beside `request` and `limits`: the weight
+        of scores against diversity, 0 to 1, the config's for None. Empty for a bundle that is older than this input.
+
+        Raises: RequestError.
+        """
+        if not self._takes("relevance"):
+            if relevance is not None:
+                raise RequestError(f"relevance: {self._folder} takes none, {_OLDER}")
+            return {}
+        weight = _AS_CONFIGURED if relevance is None else _share("relevance", relevance)
+        return {"relevance": np.array([weight], np.float32)}
+
     def _liked(self, likes: Sequence[str]) -> tuple[list[str], list[str]]:
         """The names among what is liked, and the items. Raises: RequestError."""
-        if likes and not self._takes_likes:
-            raise RequestError(f"likes: {self._folder} takes none, as older versions did not; export the run again")
+        if likes and not self._takes("likes"):
+            raise RequestError(f"likes: {self._folder} takes none, {_OLDER}")
         known = self._likes if likes else {}
         names = [like for like in likes if like in known]
         items = [utf8("likes", like) for like in likes if like not in known]
@@ -108,9 +123,8 @@ class InputBuilder:
     def _likes(self) -> dict[str, None]:
         return dict.fromkeys(self._state.likes())
 
-    @property
-    def _takes_likes(self) -> bool:
-        return "likes" in self._manifest["signatures"]["recommend"]["inputs"]
+    def _takes(self, name: str) -> bool:
+        return name in self._manifest["signatures"]["recommend"]["inputs"]
 
 
 def raw_value(feature: Feature, value: Any, now: int) -> np.ndarray:
@@ -144,6 +158,16 @@ def _number(feature: Feature, value: Any) -> float:
         found = "nothing" if value is None else repr(value)
         raise RequestError(f"{feature.name}: found {found}, expected a finite number")
     return number
+
+
+def _share(name: str, value: Any) -> float:
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = float("nan")
+    if not 0 <= share <= 1:  # NaN is not
+        raise RequestError(f"{name}: found {value!r}, expected a number from 0 to 1")
+    return share
 
 
 def _length(k: int, items: int) -> int:

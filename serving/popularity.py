@@ -13,7 +13,7 @@ from serving.likes import Likes
 from serving.recommender import Tensors, concrete, listed, tracked
 from serving.requests import rows_of
 from serving.sets import contains
-from serving.signatures import bounded, list_specs
+from serving.signatures import bounded, list_specs, recommend_specs
 from towers.backend import tf
 from towers.lookup import Lookup
 
@@ -47,9 +47,12 @@ class PopularityRecommender(tf.Module):
         self.resources = tracked([self._segment, self._likes])
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """The functions to export: a list, and the same list as candidates."""
-        specs = list_specs(self._config)
-        return {"recommend": concrete(self.recommend, specs), "retrieve": concrete(self.retrieve, specs)}
+        """The functions to export: a list, and the same list as candidates. Both take what the model's take, read or
+        not, so that a client need not know which policy is served."""
+        return {
+            "recommend": concrete(self.recommend, recommend_specs(self._config)),
+            "retrieve": concrete(self.retrieve, list_specs(self._config)),
+        }
 
     def recommend(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """items, scores and filled (all True: every place is popularity's), each [B, max k], and count [B]."""

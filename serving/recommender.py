@@ -13,11 +13,12 @@ from serving.ids import ItemIds
 from serving.likes import Likes
 from serving.mixing import Mixing
 from serving.policies import mmr
+from serving.reasons import most_like
 from serving.requests import Request, RequestReader
 from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
 from serving.sets import contains
-from serving.signatures import bounded, item_specs, list_specs, request_specs, similar_specs
+from serving.signatures import bounded, item_specs, list_specs, recommend_specs, request_specs, similar_specs
 from towers.backend import keras, shared, sharing, tf, traced
 from towers.features import Preprocess, Statistics
 from towers.losses import MASKED
@@ -100,7 +101,7 @@ class Recommender(tf.Module):
         """The functions to export, by signature name."""
         candidates = {"candidates": tf.TensorSpec([None, None], tf.string, "candidates")}
         specs = {
-            self.recommend: list_specs(self._config),
+            self.recommend: recommend_specs(self._config),
             self.retrieve: list_specs(self._config),
             self.rank: request_specs(self._config) | candidates,
             self.embed_user: request_specs(self._config),
@@ -113,7 +114,10 @@ class Recommender(tf.Module):
     def recommend(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """The list: items, scores and filled (by popularity, to fill a short list), each [B, max k], count [B].
 
-        Inputs as `signatures.list_specs`; row b holds at most k[b] items, and places beyond count[b] hold "".
+        And why: retrieval [B, max k], the towers' score, and because [B, max k], the id of the item of the history
+        that is most like the listed one, among those that the towers read; "" without a history.
+        Inputs as `signatures.recommend_specs`; row b holds at most k[b] items, and places beyond count[b] hold "" and
+        0.
         """
         inputs = bounded(inputs, self._config)
         request = self._reader.read(inputs)
@@ -127,11 +131,12 @@ class Recommender(tf.Module):
         scores = first(scores, tf.maximum(inputs["k"], pool))
         rows = tf.where(scores > MASKED, tf.gather(retrieved, best, axis=1, batch_dims=1), -1)
         content = tf.math.l2_normalize(self._content(rows), axis=-1)
-        order = mmr(scores, content, self._config.rerank.relevance, length)
+        order = mmr(scores, content, self._relevance(inputs["relevance"]), length)
         rows, scores = (tf.gather(value, order, axis=1, batch_dims=1) for value in (rows, scores))
         spare = self.popular[: self._spare(asked, length)]
-        filled_rows, filled = fill(rows, retrieved, spare, length, lambda other: self.retrieval.shown(other, asked))
-        return listed(self.ids, filled_rows, tf.where(filled, 0.0, scores), inputs["k"], filled)
+        rows, filled = fill(rows, retrieved, spare, length, lambda other: self.retrieval.shown(other, asked))
+        answer = listed(self.ids, rows, tf.where(filled, 0.0, scores), inputs["k"], filled)
+        return answer | self._reasons(request, asked.query, cut(rows, inputs["k"]))
 
     def retrieve(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """The candidates of the towers alone, best first: items and scores [B, max k], count [B]."""
@@ -199,6 +204,20 @@ class Recommender(tf.Module):
 
     def _asked(self, request: Request, inputs: Mapping[str, tf.Tensor]) -> Asked:
         return Asked(self._query(request), request.seen, self.retrieval.filters.read(inputs))
+
+    def _relevance(self, asked: tf.Tensor) -> tf.Tensor:
+        """The weight of scores in each list, [B]: as asked, or the config's where that is below 0 or no number."""
+        return tf.where(asked >= 0.0, tf.minimum(asked, 1.0), self._config.rerank.relevance)
+
+    def _reasons(self, request: Request, query: tf.Tensor, rows: tf.Tensor) -> Tensors:
+        """What speaks for the listed rows [B, n], -1 is padding."""
+        vectors, there = self.retrieval.vectors(rows), rows >= 0
+        retrieval, content = maxsim(query, vectors), vectors[..., : self._dimension]
+        nearest = most_like(content, self._content(request.taken), request.taken)
+        return {
+            "retrieval": tf.where(there & tf.math.is_finite(retrieval), retrieval, 0.0),
+            "because": self.ids.names(tf.where(there, nearest, -1)),
+        }
 
     def _spare(self, asked: Asked, k: tf.Tensor) -> tf.Tensor:
         """How many of the most popular items it takes to fill a list of k."""
@@ -268,14 +287,19 @@ def fill(
     return full, (rows < 0) & (full >= 0)
 
 
+def cut(rows: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+    """Rows [B, n] with -1 in all places but the first k [B] of each list."""
+    return tf.where(tf.range(tf.shape(rows)[1])[None, :] < k[:, None], rows, -1)
+
+
 def listed(ids: ItemIds, rows: tf.Tensor, scores: tf.Tensor, k: tf.Tensor, filled: tf.Tensor | None = None) -> Tensors:
-    """Rows [B, n] as a list of at most k [B] items each: items, scores, count, and filled where given."""
-    count = tf.minimum(tf.reduce_sum(tf.cast(rows >= 0, tf.int32), axis=1), tf.maximum(k, 0))
-    within = tf.range(tf.shape(rows)[1])[None, :] < count[:, None]
+    """Rows [B, n], -1 at the end, as a list of at most k [B] items each: items, scores, count; filled where given."""
+    rows = cut(rows, k)
+    within = rows >= 0
     result = {
-        "items": ids.names(tf.where(within, rows, -1)),
+        "items": ids.names(rows),
         "scores": tf.where(within, scores, 0.0),
-        "count": count,
+        "count": tf.reduce_sum(tf.cast(within, tf.int32), axis=1),
     }
     if filled is not None:
         result["filled"] = filled & within

@@ -19,11 +19,13 @@ from towers.lookup import FIRST_KNOWN, Lookup
 @dataclass(frozen=True)
 class Request:
     """A batch of requests: `batch` as `TwoTower.query_vectors` takes it, `seen` [B, S] catalogue rows that must
-    not be recommended (-1 is padding), `read` [B] how many items and likes are known, and `segment` [B] for
+    not be recommended (-1 is padding), `taken` [B, L] the latest known items of the history (-1 is padding; what stands
+    for likes is not among them), `read` [B] how many items and likes are known, and `segment` [B] for
     `mixing.Mixing`."""
 
     batch: dict[str, tf.Tensor]
     seen: tf.Tensor
+    taken: tf.Tensor
     read: tf.Tensor
     segment: tf.Tensor
 
@@ -67,15 +69,18 @@ class RequestReader:
 
         What is liked comes ahead of the history, as old as its first item. It is not seen.
         """
-        batch, history, read, segment = self._read({name: inputs[name] for name in self._names})
+        batch, history, taken, read, segment = self._read({name: inputs[name] for name in self._names})
         seen = history if self._filter_seen else history[:, :0]
         if "exclude" in inputs:
             seen = tf.concat([seen, self.items.rows(inputs["exclude"])], axis=1)
-        return Request(batch, seen, read, segment)
+        return Request(batch, seen, taken, read, segment)
 
     @shared
-    def _read(self, inputs: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor]:
-        """What the towers read, the rows of the history, how many items and likes are known, and the segment."""
+    def _read(
+        self, inputs: Mapping[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What the towers read, the rows of the history, the latest of them, how many items and likes are known, and
+        the segment."""
         history, likes = self.items.rows(inputs["history"]), rows_of(self.likes, inputs["likes"])
         rows, time = _behind(self._stand_ins(likes), history, inputs["history_time"], inputs["time"])
         item, mask, item_time = self._latest(rows, time, inputs["time"])
@@ -88,8 +93,9 @@ class RequestReader:
         batch |= {f"static/{name}": value for name, value in self._encode(self.static, self._static, inputs).items()}
         batch |= {f"context/{name}": value for name, value in self._encode(self.context, self._events, inputs).items()}
         # many items stand for what is liked, but little is known by it
-        read = tf.minimum(_count(history >= 0), self._length) + _count(likes >= 0)
-        return batch, history, read, self._column(inputs)
+        own = tf.minimum(_count(history >= 0), self._length)
+        taken = tf.where(tf.range(self._length)[None, :] >= self._length - own[:, None], item, -1)
+        return batch, history, taken, own + _count(likes >= 0), self._column(inputs)
 
     def _column(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The segment of each request, [B]; one behind the last where it is none of those told apart."""

@@ -45,6 +45,14 @@ def list_specs(config: Config) -> dict[str, tf.TensorSpec]:
     return request_specs(config) | _limits(config)
 
 
+def recommend_specs(config: Config) -> dict[str, tf.TensorSpec]:
+    """A request for a reranked list: also how much its scores weigh against its diversity, in [0, 1].
+
+    Below 0 and NaN stand for the config's `rerank.relevance`.
+    """
+    return list_specs(config) | {"relevance": tf.TensorSpec([None], tf.float32, "relevance")}
+
+
 def similar_specs(config: Config) -> dict[str, tf.TensorSpec]:
     """What items are like a given one: its id, what must not be in the list, and how long it may be."""
     return {"item": tf.TensorSpec([None], tf.string, "item"), **_limits(config)}

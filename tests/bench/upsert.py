@@ -117,7 +117,7 @@ def build(folder: Path, items: int) -> None:
     facts |= {"filters": {"category": sorted(set(columns["category"]))}, "verdicts": []}
     facts |= {"signatures": signature_table(folder), "index": index_facts(searcher)}
     bundle = Bundle(folder, facts)
-    request = bundle.request(history=["i1"]) | bundle.inputs.limits(10)
+    request = bundle.request(history=["i1"]) | bundle.inputs.limits(10) | bundle.inputs.reranking()
     described = {name: golden_value(value) for name, value in request.items()}
     (folder / GOLDEN).write_text(json.dumps([{"inputs": described, "items": [""]}]))
     answer_golden(bundle)

@@ -176,6 +176,20 @@ def test_similar_lists_the_neighbours_of_an_item(demo: Demo):
 
 
 @pytest.mark.slow
+def test_recommend_says_why_and_lists_by_score_alone(demo: Demo):
+    bundle, history = load_bundle(demo.bundle), ["--history", "i00012", "--history", "i00003"]
+    out = twinspire("recommend", demo.bundle, *history, "--explain", cwd=demo.home, check=True).out
+    titles = bundle.state.titles(["i00012", "i00003"]).values()
+    assert out.count("because of") == 10
+    assert any(title.split()[0] in out.partition("because of")[2] for title in titles)  # what is long goes on below
+    found = bundle.recommend(history=["i00012", "i00003"], k=10, relevance=1)
+    out = twinspire("recommend", demo.bundle, *history, "--relevance", "1", cwd=demo.home, check=True).out
+    assert [line.split()[1] for line in out.splitlines()[2:]] == [one.item for one in found]
+    assert "because" not in out
+    _refused(twinspire("recommend", demo.bundle, "--relevance", "2", cwd=demo.home), "relevance: found 2.0, expected")
+
+
+@pytest.mark.slow
 def test_recommend_for_what_someone_new_likes(demo: Demo):
     def recommended(*arguments: str) -> str:
         return twinspire("recommend", demo.bundle, *arguments, cwd=demo.home, check=True).out

@@ -62,7 +62,8 @@ def table(path: Path, ids: list[str], seed: int = 1, **columns) -> Path:
 
 def answers(model: Path, signature: str = "retrieve", **inputs) -> list[list[str]]:
     bundle = load_bundle(model)
-    return lists(bundle.run(signature, inputs_of([["i20", "i21"], [], ["i40"]], ALL) | inputs))
+    asked = small.retrieving(inputs_of([["i20", "i21"], [], ["i40"]], ALL)) | inputs
+    return lists(bundle.run(signature, asked))
 
 
 def rebuilt(model: Path, tmp_path: Path) -> Path:
@@ -185,7 +186,8 @@ def test_a_model_that_reads_ids_takes_a_new_one_for_unknown(tmp_path):
     small.export(small.build("exact", history=history), tmp_path / "small" / "1")
     model = tmp_path / "small"
     upsert(model, table(tmp_path / "t.parquet", NEW))
-    found = lists(load_bundle(model).run("retrieve", inputs_of([["i20", "new"], ["i40"], ["i20"]], ALL)))
+    asked = small.retrieving(inputs_of([["i20", "new"], ["i40"], ["i20"]], ALL))
+    found = lists(load_bundle(model).run("retrieve", asked))
     assert set(found[0]) == set(found[2]) - {"new"}
     assert "new" in found[1]
 

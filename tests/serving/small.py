@@ -117,6 +117,7 @@ def inputs_of(
         "exclude": padded(exclude or [[]] * rows),
         **no_filters(rows),
         "k": np.broadcast_to(np.int32(k), rows).copy(),
+        "relevance": np.full(rows, -1, np.float32),  # as configured
         **changed,
     }
 
@@ -126,8 +127,13 @@ def no_filters(rows: int) -> Arrays:
     return {f"filter_{name}": padded([[]] * rows) for name in FILTERS}
 
 
+def retrieving(inputs: Arrays) -> Arrays:
+    """The same request as `retrieve` takes it, which reranks nothing."""
+    return {name: value for name, value in inputs.items() if name != "relevance"}
+
+
 def limits(k: int) -> Arrays:
-    """What may be in one request's list of k: anything."""
+    """What may be in one request's list of k, as all but `recommend` take it: anything."""
     return {"exclude": padded([[]]), "k": np.array([k], np.int32), **no_filters(1)}
 
 

@@ -19,10 +19,13 @@ from serving.bundle import load_bundle
 from serving.golden import GOLDEN, check_golden
 from serving.inputs import RequestError, raw_value
 from serving.manifest import MANIFEST, BundleError, newest, seal, seal_id, verify, versions
+from serving.recommender import concrete
 from serving.runtime import RuntimeFailure, Session
+from serving.signatures import list_specs
 from serving.state import STATE
 from tests.serving import small
 from tests.serving.small import END, IDS, ITEMS, UNINDEXED, inputs_of, lists
+from towers.backend import tf
 
 ROOT = Path(__file__).parents[2]
 INDEXED = {item for row, item in enumerate(IDS) if row not in UNINDEXED}
@@ -203,6 +206,56 @@ def test_a_known_user_is_answered_from_its_stored_features_and_history(exact, bu
     assert [place.score for place in answer] == pytest.approx(expected["scores"][0].tolist(), rel=1e-4, abs=1e-5)
     assert not set(ids(answer)) & set(stored.history)
     assert not any(place.filled for place in answer)
+
+
+def test_each_place_has_the_towers_score_and_a_reason(exact, bundle):
+    stored = small.QUERIES["u1"]
+    answer, scores = bundle.recommend("u1", 10), bundle.run("retrieve", bundle.request("u1") | small.limits(ITEMS))
+    retrieved = dict(zip(scores["items"][0], scores["scores"][0].tolist(), strict=True))
+    assert [one.retrieval for one in answer] == pytest.approx(
+        [retrieved[one.item.encode()] for one in answer], abs=1e-4
+    )
+    assert {one.because for one in answer} <= set(stored.history)
+    assert {one.because for one in bundle.recommend("u2")} == {""}
+
+
+def test_relevance_decides_how_diverse_a_list_is(bundle):
+    usual = bundle.recommend("u1")
+    assert bundle.recommend("u1", relevance=bundle.config.rerank.relevance) == usual
+    by_score = bundle.recommend("u1", relevance=1)
+    assert [one.score for one in by_score] == sorted((one.score for one in by_score), reverse=True)
+    assert ids(by_score) != ids(usual) != ids(bundle.recommend("u1", relevance=0))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), float("inf"), "much", [0.5], object()])
+def test_what_is_no_weight_is_refused(bundle, value):
+    with pytest.raises(RequestError, match=r"^relevance: found .*, expected a number from 0 to 1") as error:
+        bundle.recommend("u1", relevance=value)
+    one_line(error)
+
+
+def test_a_bundle_that_takes_no_relevance_and_gives_no_reasons_is_answered(exact, exact_bundle, tmp_path):
+    def recommend(inputs):
+        answer = exact.module.recommend(inputs | {"relevance": tf.fill(tf.shape(inputs["k"]), -1.0)})
+        return {name: answer[name] for name in ("items", "scores", "count", "filled")}
+
+    older = dataclasses.replace(exact)
+    older.__dict__["signatures"] = {"recommend": concrete(recommend, list_specs(exact.config))}
+    found, today = (load_bundle(folder) for folder in (small.export(older, tmp_path / "b"), exact_bundle))
+    assert ids(found.recommend("u1")) == ids(today.recommend("u1"))
+    assert {(one.retrieval, one.because) for one in found.recommend("u1")} == {(0.0, "")}
+    with pytest.raises(RequestError, match=r"^relevance: .*/b takes none, as older versions did not; export the run"):
+        found.recommend("u1", relevance=0.5)
+
+
+def test_reasons_and_weights_through_the_c_loader_are_those_of_the_graph(exact, bundle):
+    inputs = inputs_of([["i20", "i21"], [], IDS[40:60], ["i50", "nobody"]], k=[10, 5, 30, 10], seed=7)
+    inputs["relevance"] = np.array([0.2, np.nan, 1.0, -1.0], np.float32)
+    answer, expected = bundle.run("recommend", inputs), exact.call("recommend", inputs)
+    assert answer.keys() == expected.keys()
+    assert lists(answer) == lists(expected)
+    assert answer["because"].tolist() == expected["because"].tolist()
+    np.testing.assert_allclose(answer["retrieval"], expected["retrieval"], rtol=1e-4, atol=1e-4)
 
 
 def test_titles_are_given_and_the_id_where_there_is_none(bundle):

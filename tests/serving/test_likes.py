@@ -134,7 +134,7 @@ def test_a_bundle_takes_values_and_items(exact, bundle):
     request = bundle.request(likes=["genre=drama", "i50"])
     assert (request["likes"].tolist(), request["history"].tolist()) == ([["genre=drama"]], [["i50"]])
     assert request["history_time"].tolist() == [request["time"].tolist()]
-    answer = exact.call("recommend", request | limits(10))
+    answer = exact.call("recommend", request | limits(10) | bundle.inputs.reranking())
     assert found == lists(answer)[0]
     assert "i50" not in found
     assert found != ids(bundle.recommend(k=10))

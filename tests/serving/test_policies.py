@@ -35,9 +35,10 @@ def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def choose(scores: np.ndarray, vectors: np.ndarray, relevance: float, k: int) -> list[list[int]]:
+def choose(scores: np.ndarray, vectors: np.ndarray, relevance: float | np.ndarray, k: int) -> list[list[int]]:
     scores, vectors = np.asarray(scores, np.float32), np.asarray(vectors, np.float32)
-    return mmr(tf.constant(scores), tf.constant(vectors), relevance, tf.constant(k)).numpy().tolist()
+    weights = np.broadcast_to(np.float32(relevance), len(scores))
+    return mmr(tf.constant(scores), tf.constant(vectors), tf.constant(weights), tf.constant(k)).numpy().tolist()
 
 
 @given(
@@ -75,6 +76,16 @@ def test_relevance_alone_keeps_the_order_of_the_scores():
     rng = np.random.default_rng(1)
     scores = rng.normal(size=(4, 9))
     assert choose(scores, unit(rng, 4, 9, 3), 1.0, 9) == np.argsort(-scores, axis=1).tolist()
+
+
+def test_each_list_has_a_weight_of_its_own():
+    rng = np.random.default_rng(4)
+    scores, vectors = rng.normal(size=(4, 12)), unit(rng, 4, 12, 3)
+    scores[:], vectors[:] = scores[0], vectors[0]
+    weights = np.array([0.0, 0.4, 0.7, 1.0])
+    found = choose(scores, vectors, weights, 8)
+    assert found == [greedy(scores[0].tolist(), vectors[0].astype(float), weight, 8) for weight in weights]
+    assert len({*map(tuple, found)}) == 4
 
 
 def test_a_copy_of_a_chosen_item_is_pushed_back():

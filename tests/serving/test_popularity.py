@@ -82,6 +82,13 @@ def test_retrieve_gives_the_same_list(popular):
     assert lists(popular.call("retrieve", inputs)) == lists(popular.call("recommend", inputs))
 
 
+@pytest.mark.parametrize("relevance", [0.0, 0.5, 1.0])
+def test_whatever_relevance_weighs_the_list_is_the_same(popular, relevance):
+    inputs = inputs_of([["i20"], []])
+    asked = inputs | {"relevance": np.full(2, relevance, np.float32)}
+    assert lists(popular.call("recommend", asked)) == lists(popular.call("recommend", inputs))
+
+
 def test_an_empty_batch(popular):
     answer = popular.call("recommend", {name: value[:0] for name, value in inputs_of([["i20"]]).items()})
     assert all(len(value) == 0 for value in answer.values())

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.ids import ItemIds
-from serving.recommender import fill, listed
+from serving.recommender import Recommender, fill, listed
 from serving.sets import contains
 from tests.serving.small import (
     IDS,
     ITEMS,
+    LENGTH,
     UNINDEXED,
     Arrays,
     Small,
@@ -22,6 +23,8 @@ from tests.serving.small import (
     lists,
     no_filters,
     one,
+    padded,
+    seeing,
     strings,
 )
 from tests.serving.test_policies import greedy
@@ -53,6 +56,11 @@ def check_list(small: Small, answer: Arrays, inputs: Arrays) -> None:
         assert not filled[len(found) :].any()
         assert (np.diff(filled[: len(found)].astype(int)) >= 0).all()
         assert (answer["scores"][row][filled] == 0).all()
+        assert np.isfinite(answer["retrieval"][row]).all()
+        assert (answer["retrieval"][row, len(found) :] == 0).all()
+        reasons = {item.decode() for item in answer["because"][row, : len(found)]}
+        assert reasons <= ({*inputs["history"][row]} & {*IDS} or {""})
+        assert (answer["because"][row, len(found) :] == b"").all()
         taken = [item for item, was in zip(found, filled, strict=False) if was]
         chosen = set(found) - set(taken)
         spare = [item for item in popular_order(small) if item not in refused | chosen]
@@ -112,19 +120,24 @@ def test_the_whole_catalogue_as_history(each):
 @pytest.mark.parametrize("signature", ["recommend", "retrieve"])
 def test_a_request_alone_is_answered_as_in_a_batch(each, signature):
     inputs = inputs_of([["i20", "i21"], [], [f"i{i}" for i in range(40, 60)], ["nobody"]], k=10, seed=3)
+    inputs["relevance"] = np.array([0.3, 1, -1, 0], np.float32)
     together = each.call(signature, inputs)
     for row in range(4):
-        alone = each.call(signature, one(inputs, row))
-        assert lists(alone)[0] == lists(together)[row]
-        np.testing.assert_allclose(alone["scores"][0], together["scores"][row], rtol=1e-4, atol=1e-4)
+        for name, value in each.call(signature, one(inputs, row)).items():
+            if value.dtype == np.float32:
+                np.testing.assert_allclose(value[0], together[name][row], rtol=1e-4, atol=1e-4)
+            else:
+                assert value[0].tolist() == together[name][row].tolist()
 
 
 @pytest.mark.parametrize("k", [25, 40, 200])
 def test_a_request_is_answered_the_same_whatever_its_neighbours_ask_for(exact, k):
-    inputs = inputs_of([["i20", "i21"], ["i50"], []], k=[10, 0, k])
+    inputs = inputs_of([["i20", "i21"], ["i50"], []], k=[10, 0, k], relevance=np.array([-1, 0, 1], np.float32))
     together, alone = exact.call("recommend", inputs), exact.call("recommend", one(inputs, 0))
     assert lists(together)[0] == lists(alone)[0]
-    np.testing.assert_allclose(together["scores"][0, :10], alone["scores"][0], rtol=1e-4, atol=1e-4)
+    assert together["because"][0, :10].tolist() == alone["because"][0].tolist()
+    for name in ("scores", "retrieval"):
+        np.testing.assert_allclose(together[name][0, :10], alone[name][0], rtol=1e-4, atol=1e-4)
 
 
 def test_a_shorter_list_is_the_start_of_a_longer_one(exact):
@@ -207,7 +220,8 @@ def test_retrieve_through_scann_finds_nearly_what_brute_force_finds(scann):
 
 def test_recommend_is_retrieve_then_rank_then_mmr(exact):
     inputs = inputs_of([["i20", "i21"], [], ["it's", "i77", "i78"]], k=10, seed=4)
-    depth = exact.config.index.candidates
+    inputs["relevance"] = np.array([-1, 0.3, np.nan], np.float32)
+    usual, depth = exact.config.rerank.relevance, exact.config.index.candidates
     candidates = exact.call("retrieve", inputs | {"k": np.full(3, depth, np.int32)})["items"]
     ranked = exact.call("rank", inputs | {"candidates": candidates})
     answer = exact.call("recommend", inputs)
@@ -217,10 +231,75 @@ def test_recommend_is_retrieve_then_rank_then_mmr(exact):
         scores = ranked["scores"][row, : exact.config.rerank.pool].tolist()
         vectors = content[[ROW[item] for item in pool]].astype(float)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        order = greedy(scores, vectors, exact.config.rerank.relevance, 10)
+        order = greedy(scores, vectors, [usual, 0.3, usual][row], 10)
         assert lists(answer)[row] == [pool[i] for i in order]
         assert order != list(range(10))  # else the policy would not show
         np.testing.assert_allclose(answer["scores"][row], [scores[i] for i in order], rtol=1e-4, atol=1e-4)
+
+
+def test_relevance_alone_lists_by_score_and_beyond_1_is_1(exact):
+    inputs = {name: value[[0, 0, 0]] for name, value in inputs_of([["i20", "i21"]], k=10).items()}
+    depth = np.full(3, exact.config.index.candidates, np.int32)
+    candidates = exact.call("retrieve", inputs | {"k": depth})["items"]
+    ranked = exact.call("rank", inputs | {"candidates": candidates})
+    answer = exact.call("recommend", inputs | {"relevance": np.array([1, 7, np.inf], np.float32)})
+    assert lists(answer) == [row[:10] for row in lists(ranked)]
+    assert (np.diff(answer["scores"], axis=1) <= 0).all()
+    assert lists(exact.call("recommend", inputs))[0] != lists(answer)[0]
+
+
+def nearest(item: str, rows: list[int], content: np.ndarray) -> str:
+    """The id of the row that is nearest to an item by cosine."""
+    unit = content / np.linalg.norm(content, axis=1, keepdims=True)
+    return IDS[rows[np.argmax(unit[rows] @ unit[ROW[item]])]] if rows else ""
+
+
+def test_because_names_what_of_the_history_is_most_like_the_item(each):
+    long = [f"i{row}" for row in range(20, 32)]
+    histories = [["i20", "nobody", "i21", "it's"], [], ["", "nobody"], long, ["i50", ""]]
+    answer = each.call("recommend", inputs_of(histories, k=20, seed=8))
+    content, named = each.catalogue.static[:, : each.towers.dimension], set()
+    for history, items, reasons in zip(histories, lists(answer), answer["because"], strict=True):
+        read = [ROW[item] for item in history if item in ROW][-LENGTH:]
+        expected = [nearest(item, read, content) for item in items]
+        assert [item.decode() for item in reasons] == expected
+        named |= set(expected)
+    assert len(named) > 5
+
+
+def called(module: Recommender, inputs: Arrays) -> Arrays:
+    """The answer of `recommend`, without the time it takes to trace it."""
+    return {
+        name: value.numpy()
+        for name, value in module.recommend({name: tf.constant(value) for name, value in inputs.items()}).items()
+    }
+
+
+def test_an_item_that_was_taken_before_is_its_own_reason(exact):
+    kept = Recommender(seeing("keep"), exact.module._models, exact.catalogue)
+    answer = called(kept, inputs_of([["i20", "i21"]], k=ITEMS))
+    reasons = dict(zip(answer["items"][0], answer["because"][0], strict=True))
+    assert (reasons[b"i20"], reasons[b"i21"]) == (b"i20", b"i21")
+
+
+def test_what_is_liked_is_no_reason(exact):
+    answer = exact.call("recommend", inputs_of([[], ["i20"]], likes=padded([["genre=drama"]] * 2)))
+    assert [{*row.tolist()} for row in answer["because"]] == [{b""}, {b"i20"}]
+
+
+def test_retrieval_is_the_towers_score_of_places_that_popularity_filled_too(exact):
+    inputs = inputs_of([["i20", "i21"], [], ["it's"]], k=[10, 3, 6], seed=9)
+    scores, ranker = brute_force(exact, inputs), exact.module.ranker_items.numpy()
+    for side in (ranker, np.full_like(ranker, np.nan)):  # without the ranker popularity fills every place
+        exact.module.ranker_items.assign(side)
+        try:
+            answer = called(exact.module, inputs)
+        finally:
+            exact.module.ranker_items.assign(ranker)
+        assert answer["filled"].any() == np.isnan(side).any()
+        for row, items in enumerate(lists(answer)):
+            expected = [scores[row, ROW[item]] for item in items]
+            np.testing.assert_allclose(answer["retrieval"][row, : len(items)], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rank_scores_candidates_with_the_ranker(exact):
@@ -297,10 +376,8 @@ def test_embed_item_of_a_new_item_is_the_item_tower(exact):
 
 
 def similar_inputs(items, k, exclude=()):
-    width = max([len(ids) for ids in exclude], default=0)
-    padded = [[*ids, *[""] * (width - len(ids))] for ids in exclude] or [[] for _ in items]
     lengths = np.broadcast_to(np.array(k, np.int32), len(items))
-    excluded = np.array(padded, object).reshape(len(items), width)
+    excluded = padded(exclude or [[] for _ in items])
     return {"item": strings(items), "exclude": excluded, "k": lengths, **no_filters(len(items))}
 
 

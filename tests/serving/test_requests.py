@@ -22,7 +22,9 @@ def read(reader: RequestReader, inputs: Arrays) -> Arrays:
     request = reader.read(
         {name: tf.constant(v, tf.string if v.dtype == object else v.dtype) for name, v in inputs.items()}
     )
-    return {name: value.numpy() for name, value in {**request.batch, "seen": request.seen}.items()}
+    return {
+        name: value.numpy() for name, value in {**request.batch, "seen": request.seen, "taken": request.taken}.items()
+    }
 
 
 def history(reader: RequestReader, ids: list[list[str]], times: list[list[int]], now: int = 100) -> list[list]:
@@ -76,6 +78,25 @@ def test_an_empty_history_of_any_width(reader, width):
 
 def test_odd_ids_are_known(reader):
     assert reader.items.rows(tf.constant(IDS)).numpy().tolist() == list(range(len(IDS)))
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["i20", "", "nobody", "it's"], [-1, -1, -1, 20, 0]),
+        ([f"i{row}" for row in range(20, 30)], [25, 26, 27, 28, 29]),
+        (["i9", *[""] * 9], [-1, -1, -1, -1, 9]),
+        ([], [-1] * LENGTH),
+    ],
+)
+@pytest.mark.parametrize("likes", [[], ["x"]])
+def test_taken_is_the_latest_known_of_the_history_alone(exact, ids, expected, likes):
+    reader = RequestReader(exact.config, exact.fitted, ItemIds(IDS), ["x"], np.array([[40, 41, 42]], np.int32))
+    found = read(reader, inputs_of([ids], likes=strings([likes]).reshape(1, -1)))
+    assert found["taken"].tolist() == [expected]
+    own = found["taken"] >= 0
+    np.testing.assert_array_equal(found["item"][own], found["taken"][own])
+    assert (found["mask"] & ~own).sum() == min(3 * len(likes), (~own).sum())
 
 
 def test_rows_of_nothing_and_of_unknown_ids(reader):
