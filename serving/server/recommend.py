@@ -12,7 +12,7 @@ from serving.inputs import RequestError
 from serving.popular import Popular
 from serving.runtime import RuntimeFailure
 from serving.server.api import Because, Listed, RecommendRequest
-from serving.server.version import Version, explained_outputs, list_outputs
+from serving.server.version import Version
 from serving.state import QueryState
 from serving.worker.process import DeadlinePassed, WorkerGone
 from serving.worker.wire import Arrays
@@ -65,9 +65,8 @@ def inputs_of(version: Version, asked: Asked) -> Arrays:
 
 async def recommend(version: Version, asked: Asked, inputs: Arrays, seconds: float) -> Answer:
     """The version's list, or popularity's where it has none in time."""
-    wanted = (explained_outputs if asked.request.explain else list_outputs)(version.manifest)
     try:
-        answer = await version.run_one("recommend", inputs, seconds, wanted)
+        answer = await version.run_one("recommend", inputs, seconds)
     except (WorkerGone, DeadlinePassed, RuntimeFailure) as error:
         return fallback(version.popular, asked, _reason(error))
     except ValueError as error:  # inputs that do not fit the signature
@@ -94,24 +93,23 @@ def fallback(popular: Popular | None, asked: Asked, reason: str) -> Answer:
 
 def _listed(version: Version, answer: Arrays, explain: bool) -> list[Listed]:
     count = int(answer["count"][0])
-    ids = [item.decode() for item in answer["items"][0][:count]]
-    because = [item.decode() for item in answer["because"][0][:count]] if "because" in answer else []
-    titles = version.bundle.state.titles([*ids, *dict.fromkeys(filter(None, because))])
+    ids, scores = [item.decode() for item in answer["items"][0][:count]], answer["scores"][0]
     filled = answer.get("filled", np.ones((1, count), bool))[0]
-    retrieval = answer["retrieval"][0] if "retrieval" in answer else None
-    return [
-        Listed(
-            item=item,
-            title=titles.get(item, item),
-            score=float(answer["scores"][0][place]),
-            source=POPULARITY if filled[place] else MODEL,
-            retrieval=None if retrieval is None else float(retrieval[place]),
-            because=Because(item=because[place], title=titles.get(because[place], because[place]))
-            if because and because[place]
-            else None,
-        )
+    explain = explain and "because" in answer  # popularity bundles and older ones say nothing of it
+    because = [item.decode() for item in answer["because"][0][:count]] if explain else [""] * count
+    titles = version.bundle.state.titles([*ids, *{item for item in because if item}])
+    found = [
+        Listed(item=item, title=titles.get(item, item), score=float(scores[place]), source=MODEL)
         for place, item in enumerate(ids)
     ]
+    for place, one in enumerate(found):
+        if filled[place]:
+            one.source = POPULARITY
+        if explain:
+            one.retrieval = float(answer["retrieval"][0][place])
+        if because[place]:
+            one.because = Because(item=because[place], title=titles.get(because[place], because[place]))
+    return found
 
 
 def _reason(error: Exception) -> str:

@@ -19,8 +19,6 @@ from serving.server.batching import Batcher
 from serving.worker.supervisor import Supervisor
 from serving.worker.wire import Arrays
 
-_LIST = ("items", "scores", "count", "filled")
-_EXPLAINED = (*_LIST, "retrieval", "because")
 _GOLDEN = 30.0  # seconds for a golden request: the first call of a graph takes longer than others
 
 
@@ -47,12 +45,8 @@ class Version:
         bundle, popular = await asyncio.to_thread(_opened, folder)
         worker = await Supervisor.start(folder, connections=runtime.calls, threads=runtime.threads)
         try:
-            golden = await asyncio.to_thread(read_golden, folder)
-            for one in golden:
-                one.hold(folder, await worker.run("recommend", one.inputs, _GOLDEN))
-            for outputs in list_outputs(bundle.manifest), explained_outputs(bundle.manifest):
-                for one in golden[:1]:  # the first call for a set of outputs takes longer than others
-                    one.hold(folder, await worker.run("recommend", one.inputs, _GOLDEN, outputs=outputs))
+            for golden in await asyncio.to_thread(read_golden, folder):
+                golden.hold(folder, await worker.run("recommend", golden.inputs, _GOLDEN))
         except BaseException:
             await worker.close()
             raise
@@ -118,21 +112,6 @@ class Version:
             await asyncio.wait_for(self._unused.wait(), seconds)
         await self._worker.close()
         self.bundle.state.close()
-
-
-def list_outputs(manifest: Mapping[str, Any]) -> list[str]:
-    """The outputs of `recommend` that a list is made of; popularity bundles and older ones have fewer."""
-    return _there(manifest, _LIST)
-
-
-def explained_outputs(manifest: Mapping[str, Any]) -> list[str]:
-    """The same, and those that say why."""
-    return _there(manifest, _EXPLAINED)
-
-
-def _there(manifest: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    has = manifest["signatures"]["recommend"]["outputs"]
-    return [name for name in names if name in has]
 
 
 def _opened(folder: Path) -> tuple[Bundle, Popular | None]:
