@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
@@ -29,6 +30,33 @@ def serve(model: Path, settings: Serving, say: Callable[[str], None]) -> None:
         uvloop.run(_answer(model, settings, bound, say))
 
 
+@asynccontextmanager
+async def _grpc(service: Service) -> AsyncIterator[None]:
+    """TF Serving's gRPC interface, where a port is set for it. Raises: UserError."""
+    settings = service.settings
+    if settings.grpc_port is None:
+        yield
+        return
+    try:
+        from serving.tfserving.grpc import start
+    except ImportError:
+        raise UserError("grpc_port: grpcio is not installed, expected twinspire[grpc]") from None
+    address = f"{_host(settings.host)}:{settings.grpc_port}"
+    calls = settings.runtime.calls + settings.limits.queue
+    try:
+        server = await start(service.versions, address, settings.limits.deadline, key=settings.api_key, calls=calls)
+    except RuntimeError as error:
+        raise UserError(f"grpc_port: {address} cannot be had: {error}") from None
+    try:
+        yield
+    finally:
+        await server.stop(_ENDS)
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 async def _answer(model: Path, settings: Serving, bound: socket.socket, say: Callable[[str], None]) -> None:
     service = await Service.start(model, settings, Metrics())
     try:
@@ -42,8 +70,9 @@ async def _answer(model: Path, settings: Serving, bound: socket.socket, say: Cal
             timeout_graceful_shutdown=_ENDS,
         )
         host, port = bound.getsockname()[:2]
-        say(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        await uvicorn.Server(config).serve(sockets=[bound])
+        async with _grpc(service):
+            say(f"http://{_host(host)}:{port}")
+            await uvicorn.Server(config).serve(sockets=[bound])
     finally:
         await service.close()
 

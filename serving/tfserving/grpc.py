@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -34,17 +35,39 @@ _TYPE = f"type.googleapis.com/{SignatureDefMap.DESCRIPTOR.full_name}"
 _OTHERWISE = 1.0  # seconds between two looks for those who watch the health
 
 
-async def start(models: Models, address: str = LOOPBACK, seconds: float = 1.0) -> grpc.aio.Server:
+async def start(
+    models: Models, address: str = LOOPBACK, seconds: float = 1.0, *, key: str | None = None, calls: int | None = None
+) -> grpc.aio.Server:
     """A server that listens at the address; `await server.stop(grace)` ends it.
 
-    seconds: after which a prediction is given up; a client's own deadline may come first.
+    seconds: after which a prediction is given up; a client's own deadline may come first. key: what clients must send
+    as `x-api-key` in their metadata, but for health; calls: at once, more are refused with RESOURCE_EXHAUSTED.
     Raises: RuntimeError where it cannot listen there.
     """
-    server = grpc.aio.server()
+    server = grpc.aio.server(interceptors=[_Keyed(key)] if key else (), maximum_concurrent_rpcs=calls)
     server.add_generic_rpc_handlers((*_prediction(models, seconds), *_health(models)))
     server.add_insecure_port(address)
     await server.start()
     return server
+
+
+class _Keyed(grpc.aio.ServerInterceptor):
+    """Lets those in who know the key, and whoever asks for health."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key.encode()
+
+    async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], details: Any) -> Any:
+        """The handler of a call, or one that refuses it."""
+        given = dict(details.invocation_metadata or ()).get("x-api-key", "")
+        given = given if isinstance(given, bytes) else given.encode()
+        if details.method.startswith(f"/{HEALTH}/") or hmac.compare_digest(given, self._key):
+            return await continuation(details)
+        return grpc.unary_unary_rpc_method_handler(_without_key)
+
+
+async def _without_key(request: Any, context: grpc.aio.ServicerContext) -> None:
+    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected the API key as x-api-key in the metadata")
 
 
 def _prediction(models: Models, seconds: float) -> list[grpc.GenericRpcHandler]:

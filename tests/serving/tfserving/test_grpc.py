@@ -272,3 +272,56 @@ def test_health_follows_the_model():
 
     kinds = health_pb2.HealthCheckResponse
     assert asyncio.run(story()) == [kinds.NOT_SERVING, kinds.SERVING]
+
+
+def test_the_key_is_asked_for_but_not_for_health(examples):
+    async def story() -> list[str]:
+        address, found = f"127.0.0.1:{free_port()}", []
+        server = await start(examples.models, address, LONG, key="correct-horse")
+        async with grpc.aio.insecure_channel(address) as channel:
+            predict = stub(PREDICTION, channel).Predict
+            for metadata in ((), (("x-api-key", "wrong"),), (("x-api-key", "correct-horse"),)):
+                try:
+                    await predict(request(x=X), timeout=LONG, metadata=metadata)
+                    found.append("OK")
+                except grpc.RpcError as error:
+                    found.append(error.code().name)
+            health = health_pb2_grpc.HealthStub(channel)
+            await health.Check(health_pb2.HealthCheckRequest(), timeout=LONG)
+        await server.stop(0)
+        return found
+
+    assert examples.within(story) == ["UNAUTHENTICATED", "UNAUTHENTICATED", "OK"]
+
+
+def test_more_calls_than_may_be_are_refused(examples):
+    worker = examples.models.versions[123].worker
+    asked = request(x=X)
+    asked.model_spec.version.value = 123
+
+    async def story() -> list[str]:
+        address = f"127.0.0.1:{free_port()}"
+        server = await start(examples.models, address, LONG, calls=2)
+        async with grpc.aio.insecure_channel(address) as channel:
+            predict = stub(PREDICTION, channel).Predict
+            waiting = [asyncio.ensure_future(_code(predict(asked, timeout=LONG))) for _ in range(6)]
+            refused, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            os.kill(worker.pid, signal.SIGCONT)
+            codes = sorted(await asyncio.gather(*waiting))
+        await server.stop(0)
+        assert {one.result() for one in refused} == {"RESOURCE_EXHAUSTED"}
+        return codes
+
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        assert examples.within(story) == ["OK"] * 2 + ["RESOURCE_EXHAUSTED"] * 4
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+
+
+async def _code(call) -> str:
+    try:
+        await call
+    except grpc.RpcError as error:
+        return error.code().name
+    return "OK"
