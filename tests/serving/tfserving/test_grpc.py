@@ -281,7 +281,8 @@ def test_the_key_is_asked_for_but_not_for_health(examples):
         async with grpc.aio.insecure_channel(address) as channel:
             predict = stub(PREDICTION, channel).Predict
             for metadata in ((), (("x-api-key", "wrong"),), (("x-api-key", "correct-horse"),)):
-                found.append(await _code(predict(request(x=X), timeout=LONG, metadata=metadata)))
+                call = predict(request(x=X), timeout=LONG, metadata=metadata)
+                found += [await _code(call)]
             health = health_pb2_grpc.HealthStub(channel)
             await health.Check(health_pb2.HealthCheckRequest(), timeout=LONG)
         await server.stop(0)
