@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-cuts bench-rolling bench-sequences bench-calibration bench-onboarding bench-evaluation bench-training bench-cold bench-filters bench-upsert bench-index protos lock clean
+.PHONY: help install demo test lint format bench bench-cuts bench-rolling bench-sequences bench-calibration bench-onboarding bench-evaluation bench-training bench-cold bench-filters bench-upsert bench-index bench-experiments protos lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
@@ -70,6 +70,9 @@ bench-upsert: install  ## a thousand new items into a published bundle of a mill
 
 bench-index: install  ## the index against ScaNN's binding and FAISS, in the graph, and by size to ten million (35 minutes); ARGS="--parts graph"
 	$(BIN)/python -m tests.bench.index $(ARGS)
+
+bench-experiments: install  ## what intervals of A/B tests and off-policy estimates hold, in 2,000 simulated tests (4 minutes)
+	$(BIN)/python -m tests.bench.experiments $(ARGS)
 
 protos: install  ## compile the messages of the gRPC interface anew, from serving/tfserving/protos/*.proto
 	$(BIN)/python -m grpc_tools.protoc -I serving/tfserving/protos --include_imports --descriptor_set_out=serving/tfserving/protos/protos.binpb serving/tfserving/protos/*.proto

@@ -13,6 +13,7 @@ import typer
 
 from configs.errors import UserError
 from pipelines import serve
+from pipelines.experiment.cli import app as experiments
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -365,6 +366,7 @@ def tune(target: RunOrConfig, runs: Runs = Path("runs"), override: Override = No
 
 for _command_of in (serve.serve, serve.rollback, serve.rollout):
     app.command()(_command_of)
+app.add_typer(experiments, name="experiment")
 
 
 @app.command()

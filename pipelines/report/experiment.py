@@ -1,17 +1,14 @@
 """What an A/B test could see: the smallest effect that it could detect, at the variance and traffic of this log.
 
-Two means, two-sided 5%, 80% power, half of the queries in each arm, equal variances (Kohavi, Tang and Xu, 2020,
-ch. 17): effect = (z_97.5 + z_80) x sqrt(2 variance / n), n queries an arm. The unit is the query, as in the test
-itself: what one query does on several occasions is one value. Rate, variance and traffic are of the same kind of
-query: one that had a past when the time began and comes back within it. Nothing here is computed from an offline lift:
-how large an effect is hoped for is a question of what it would be worth, which no log can answer.
+Two-sided 5%, 80% power, half of the queries in each arm (`pipelines.experiment.power`). The unit is the query, as in
+the test itself: what one query does on several occasions is one value. Rate, variance and traffic are of the same kind
+of query: one that had a past when the time began and comes back within it. Nothing here is computed from an offline
+lift: how large an effect is hoped for is a question of what it would be worth, which no log can answer.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 
@@ -22,13 +19,11 @@ from pipelines.evaluation.bootstrap import Interval
 from pipelines.evaluation.funnel import taken_in_test
 from pipelines.evaluation.metrics import hits
 from pipelines.evaluation.results import Results
+from pipelines.experiment.power import WEEK, WEEKS, detectable_effect
 from pipelines.report.standings import difference
 from pipelines.tables import Candidates, Interactions
 
-WEEKS = (1, 2, 4)
 ASSUMPTIONS = "two-sided 5%, 80% power, half of the queries in each arm, one value for each query"
-_WEEK = 7 * 86400
-_Z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 
 
 @dataclass(frozen=True)
@@ -132,11 +127,6 @@ def outcomes(dataset: Dataset, items: np.ndarray, weeks: int) -> np.ndarray:
     return found
 
 
-def detectable_effect(variance: float, per_arm: float) -> float:
-    """Smallest absolute difference of two means that `per_arm` queries in each arm detect."""
-    return _Z * math.sqrt(2 * variance / per_arm)
-
-
 def weekly_traffic(log: Interactions, queries: int, rolling: bool) -> dict[int, int]:
     """Distinct queries with a past that come back in the log's last 1, 2 and 4 full weeks, counted back from its end.
 
@@ -147,12 +137,12 @@ def weekly_traffic(log: Interactions, queries: int, rolling: bool) -> dict[int, 
     end = int(log.time[-1]) + 1
     found = {}
     for weeks in WEEKS:
-        start = end - weeks * _WEEK
+        start = end - weeks * WEEK
         before = np.bincount(log.before(start).query, minlength=queries)
         within = np.bincount(log.between(start, end).query, minlength=queries)
         found[weeks] = int(((within > 0) & (before + rolling * (within - 1) > 0)).sum())
     spanned = end - int(log.time[0])
-    return {weeks: n for weeks, n in found.items() if n and weeks * _WEEK <= spanned}
+    return {weeks: n for weeks, n in found.items() if n and weeks * WEEK <= spanned}
 
 
 def _observed(dataset: Dataset) -> int:
@@ -164,7 +154,7 @@ def _observed(dataset: Dataset) -> int:
 
 def _within(config: Config, weeks: int) -> Config:
     """The config with targets of the first weeks only."""
-    horizon = weeks * _WEEK if config.split.horizon is None else min(weeks * _WEEK, duration(config.split.horizon))
+    horizon = weeks * WEEK if config.split.horizon is None else min(weeks * WEEK, duration(config.split.horizon))
     return config.model_copy(update={"split": config.split.model_copy(update={"horizon": horizon})})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.dataset import load_dataset
 from pipelines.evaluation.results import Results
-from pipelines.report.experiment import Detectable, detectable_effect, experiment, outcomes, weekly_traffic
+from pipelines.report.experiment import Detectable, experiment, outcomes, weekly_traffic
 from pipelines.tables import Interactions
 from tests.pipelines.report.runs import ITEMS, LIST_K
 
@@ -17,11 +17,6 @@ DAY = 86_400
 def _log(queries: list[int], days: list[float]) -> Interactions:
     time = (np.array(days) * DAY).astype(np.int64)
     return Interactions(np.array(queries), np.zeros(len(days), np.int32), time, np.ones(len(days)))
-
-
-def test_detectable_effect_against_a_number_worked_by_hand() -> None:
-    # 1.95996 + 0.84162 = 2.80159; sqrt(2 x 0.3 x 0.7 / 1000) = sqrt(0.00042) = 0.0204939; product 0.0574155
-    assert detectable_effect(0.3 * 0.7, 1000) == pytest.approx(0.0574155, abs=1e-6)
 
 
 def test_traffic_counts_each_query_with_a_past_once_in_full_weeks_before_the_end() -> None:
