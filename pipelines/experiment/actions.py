@@ -19,7 +19,7 @@ def write_actions(asked: Reading, out: Path) -> tuple[int, int]:
 
     Returns the rows, and the lists that were left out for having no propensities or no query. Raises: DataError.
     """
-    if asked.events is None or asked.window is None:
+    if not asked.events or asked.window is None:
         raise DataError(f"{asked.exposures}: found no events beside the exposures; give them as --events GLOB")
     partial = out.with_name(f".{out.name}.partial")
     with engine() as backend:

@@ -13,7 +13,10 @@ from configs.errors import UserError
 app = typer.Typer(no_args_is_help=True, help="Plan A/B tests, analyse their logs, and estimate policies off-line.")
 _UNSOUND = 3  # as a gate that failed
 
-Events = Annotated[str | None, typer.Option(metavar="GLOB", help="Files of events; default: LOGS/events.")]
+Events = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Files of events, more than once if need be; default: LOGS/events."),
+]
 Columns = Annotated[
     Path | None, typer.Option("--run", metavar="RUN", help="A run's folder or TOML file: it names the events' columns.")
 ]
@@ -149,7 +152,7 @@ def off_policy(
 
 
 def _reading(
-    logs: Path, events: str | None, run: Path | None, window: str | None, kinds: Any, before: str = "14d"
+    logs: Path, events: list[str] | None, run: Path | None, window: str | None, kinds: Any, before: str = "14d"
 ) -> Any:
     from configs.load import load
     from pipelines.experiment.logs import COLUMNS, reading
@@ -159,7 +162,7 @@ def _reading(
     if run is not None:
         columns = (config_of(run) if run.is_dir() else load(run)).data.events
     lengths = {"before": _seconds("--before", before), "window": window and _seconds("--window", window)}
-    return reading(logs, Path(events) if events else None, columns=columns, kinds=tuple(kinds), **lengths)
+    return reading(logs, [Path(one) for one in events or ()], columns=columns, kinds=tuple(kinds), **lengths)
 
 
 def _seconds(option: str, text: str) -> int:

@@ -80,14 +80,14 @@ class Log:
 class Reading:
     """What to read, and how.
 
-    exposures: file, folder or glob; events: the same, or None to do without; columns: which column of events is what;
-    kinds: of events that metrics ask for; window: seconds after a unit's first exposure that count, to the end of the
-    log where None, and units whose window has not ended are left out; before: seconds before it that count as
-    pre-period; last: only exposures of so many seconds before the end.
+    exposures: file, folder or glob; events: as many of them as there are, put together as they are, or none to do
+    without; columns: which column of events is what; kinds: of events that metrics ask for; window: seconds after a
+    unit's first exposure that count, to the end of the log where None, and units whose window has not ended are left
+    out; before: seconds before it that count as pre-period; last: only exposures of so many seconds before the end.
     """
 
     exposures: Path
-    events: Path | None
+    events: tuple[Path, ...]
     columns: EventTable = COLUMNS
     kinds: Sequence[str | None] = (None,)
     window: int | None = None
@@ -95,11 +95,11 @@ class Reading:
     last: int | None = None
 
 
-def reading(logs: Path, events: Path | None = None, **settings: Any) -> Reading:
+def reading(logs: Path, events: Sequence[Path] = (), **settings: Any) -> Reading:
     """Of a server's folder of logs, or of exposures alone with events elsewhere."""
     inside = logs / EVENTS
     exposures = logs / EXPOSURES if (logs / EXPOSURES).is_dir() else logs
-    return Reading(exposures, events or (inside if inside.is_dir() else None), **settings)
+    return Reading(exposures, tuple(events) or ((inside,) if inside.is_dir() else ()), **settings)
 
 
 def read(asked: Reading, experiment: str | None, everyone: bool = False) -> Log:
@@ -116,7 +116,7 @@ def read(asked: Reading, experiment: str | None, everyone: bool = False) -> Log:
         arm = ibis.literal(_EVERYONE) if name is None else lists.arms.get(name)
         exposed = lists.mutate(arm=arm).filter(lambda t: t.arm.notnull())
         exposed = backend.create_table("exposed", exposed, temp=True)
-        events = events_table(backend, asked) if asked.events is not None else None
+        events = events_table(backend, asked) if asked.events else None
         if events is not None:
             end = max(end, _times(events)[1])
         units = _units(exposed)
@@ -216,10 +216,14 @@ def events_table(backend: Any, asked: Reading) -> Any:
 
     Raises: DataError.
     """
-    columns, where = asked.columns, asked.events
-    assert where is not None
+    parts = [_events(backend, where, asked) for where in asked.events]
+    return backend.create_table("events", ibis.union(*parts) if len(parts) > 1 else parts[0], temp=True)
+
+
+def _events(backend: Any, where: Path, asked: Reading) -> Any:
+    columns = asked.columns
     clock = columns.time or columns.order
-    assert clock is not None
+    assert clock is not None  # the schema sees to one of them
     table = open_logged(backend, where, "events", (columns.query, columns.item, clock))
     kind = columns.kind or ("kind" if "kind" in table.columns else None)
     value = columns.value or ("value" if "value" in table.columns else None)
@@ -229,14 +233,13 @@ def events_table(backend: Any, asked: Reading) -> Any:
     if kind is None and set(asked.kinds) != {None}:
         raise DataError(f"events: {where} has no column of kinds; expected metrics without one")
     time = as_clock(table[clock], columns.time_unit) if columns.time else as_order(table[clock])
-    found = table.select(
+    return table.select(
         query=as_text(table[columns.query]),
         item=as_text(table[columns.item]),
         time=time,
         value=as_number(table[value]).fill_null(0.0) if value else ibis.literal(0.0),
         kind=as_text(table[kind]) if kind else ibis.null("string"),
     )
-    return backend.create_table("events", found, temp=True)
 
 
 def _outcomes(known: Any, events: Any, shown: Any, kind: str | None, asked: Reading, units: int) -> Outcomes:

@@ -104,9 +104,13 @@ def test_events_of_a_run_under_its_own_names(tmp_path):
     columns = EventTable(
         query="user", item="sku", time="at", time_unit="ms", kind="type", weights={"buy": 1}, value="price", meaning="m"
     )
-    asked = reading(tmp_path, tmp_path / "*.csv", columns=columns, kinds=("buy",))
+    asked = reading(tmp_path, [tmp_path / "*.csv"], columns=columns, kinds=("buy",))
     assert read(asked, "x").outcomes["buy"].value.tolist() == [3.5, 0, 0]
-    wrong = reading(tmp_path, tmp_path / "*.csv", columns=columns.model_copy(update={"value": "cost"}))
+    # and a server's log of the same names, whose times are timestamps, beside it
+    frame.assign(at=pd.to_datetime(frame["at"], unit="ms", utc=True), price=4.0).to_parquet(tmp_path / "events.parquet")
+    both = reading(tmp_path, [tmp_path / "*.csv", tmp_path / "events.parquet"], columns=columns, kinds=("buy",))
+    assert read(both, "x").outcomes["buy"].value.tolist() == [7.5, 0, 0]
+    wrong = reading(tmp_path, [tmp_path / "*.csv"], columns=columns.model_copy(update={"value": "cost"}))
     with pytest.raises(DataError, match=r"no column 'cost', which data\.events\.value names"):
         read(wrong, "x")
 
