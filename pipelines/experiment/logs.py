@@ -20,7 +20,7 @@ import pandas as pd
 
 from configs.data import EventTable
 from configs.errors import DataError
-from pipelines.normalise import as_clock, as_number, as_order, as_text
+from pipelines.normalise import as_clock, as_number, as_text
 from pipelines.sources.files import open_table
 
 EXPOSURES, EVENTS = "exposures", "events"
@@ -222,9 +222,9 @@ def events_table(backend: Any, asked: Reading) -> Any:
 
 def _events(backend: Any, where: Path, asked: Reading) -> Any:
     columns = asked.columns
-    clock = columns.time or columns.order
-    assert clock is not None  # the schema sees to one of them
-    table = open_logged(backend, where, "events", (columns.query, columns.item, clock))
+    if columns.time is None:
+        raise DataError("events: data.events has an order and no clock; expected times, as experiments last for days")
+    table = open_logged(backend, where, "events", (columns.query, columns.item, columns.time))
     kind = columns.kind or ("kind" if "kind" in table.columns else None)
     value = columns.value or ("value" if "value" in table.columns else None)
     for name, option in ((columns.kind, "kind"), (columns.value, "value")):
@@ -232,11 +232,10 @@ def _events(backend: Any, where: Path, asked: Reading) -> Any:
             raise DataError(f"events: {where} has no column {name!r}, which data.events.{option} names")
     if kind is None and set(asked.kinds) != {None}:
         raise DataError(f"events: {where} has no column of kinds; expected metrics without one")
-    time = as_clock(table[clock], columns.time_unit) if columns.time else as_order(table[clock])
     return table.select(
         query=as_text(table[columns.query]),
         item=as_text(table[columns.item]),
-        time=time,
+        time=as_clock(table[columns.time], columns.time_unit),
         value=as_number(table[value]).fill_null(0.0) if value else ibis.literal(0.0),
         kind=as_text(table[kind]) if kind else ibis.null("string"),
     )

@@ -65,6 +65,13 @@ def test_a_guardrail_that_cannot_be_told_yet_holds_a_win_back():
     assert verdict(found).next_step.startswith("Go on")
 
 
+def test_a_guardrail_that_is_worse_about_as_much_as_it_may_be_cannot_be_told():
+    plan = replace(PLAN, guardrails=(guardrail("seconds=1%"),))
+    found = analyse(log({"control": (1.0, 3000), "treatment": (1.3, 3000)}, {"treatment": 0.101}), plan)
+    assert 0 < found.compared[1].sequential.low < found.compared[1].margin < found.compared[1].sequential.high
+    assert _judged(found)["seconds"] == "cannot tell"
+
+
 def test_what_the_fixed_interval_alone_finds_counts_at_the_planned_look_only():
     drawn = log({"control": (1.0, 3000), "treatment": (1.07, 3000)})
     peeked, planned = analyse(drawn, PLAN), analyse(drawn, replace(PLAN, one_look=True))

@@ -64,6 +64,7 @@ def test_cuped_of_a_mean_is_regression_on_what_was_before() -> None:
     outcome = np.concatenate([control.numerator, treatment.numerator])
     fitted = np.linalg.lstsq(columns, outcome, rcond=None)[0]
     assert found.difference == pytest.approx(fitted[1], abs=1e-8)
+    assert (found.control + found.treatment) / 2 == pytest.approx(outcome.mean())  # levels stay where they are
     assert found.kept < 0.9
     assert found.error == pytest.approx(math.sqrt(found.kept) * compare(control, treatment, cuped=False).error)
 

@@ -26,6 +26,7 @@ DONE = [
     did("a", 0, "i2", 2.0),  # at the moment of the list counts as after it
     did("a", 3 * DAY, "i3", 4.0, "purchase"),  # not shown yet
     did("a", 6 * DAY, "i3", 8.0, "purchase"),  # shown by now
+    did("a", 6 * DAY, "i3", 16.0, "purchase"),
     did("b", 99, "i1"),
     did("d", 500, "i1"),
     did("nobody", 500, "i1"),
@@ -50,19 +51,19 @@ def test_units_count_from_their_first_list_on(tmp_path):
 
 def test_what_they_did_then_and_before(tmp_path):
     did_ = _log(tmp_path).outcomes[None]
-    assert did_.events.tolist() == [3, 0, 0]
-    assert did_.value.tolist() == [14, 0, 0]
-    assert did_.taken.tolist() == [2, 0, 0]
+    assert did_.events.tolist() == [4, 0, 0]
+    assert did_.value.tolist() == [30, 0, 0]
+    assert did_.taken.tolist() == [3, 0, 0]
     assert did_.before.tolist() == [1, 1, 0]
     assert did_.value_before.tolist() == [1, 0, 0]
 
 
 def test_one_kind_of_event(tmp_path):
     found = _log(tmp_path, kinds=("purchase", None)).outcomes
-    assert found["purchase"].events.tolist() == [2, 0, 0]
-    assert found["purchase"].taken.tolist() == [1, 0, 0]
+    assert found["purchase"].events.tolist() == [3, 0, 0]
+    assert found["purchase"].taken.tolist() == [2, 0, 0]
     assert found["purchase"].before.tolist() == [0, 0, 0]
-    assert found[None].events.tolist() == [3, 0, 0]
+    assert found[None].events.tolist() == [4, 0, 0]
 
 
 def test_a_window_counts_what_it_holds_and_leaves_out_who_has_not_had_it(tmp_path):
@@ -79,7 +80,7 @@ def test_a_longer_pre_period(tmp_path):
 def test_everyone_together(tmp_path):
     found = read(reading(write(tmp_path, LISTS, DONE), last=2 * DAY), None, everyone=True)
     assert found.units.first.tolist() == [START + 5 * DAY, START + 6 * DAY]
-    assert found.outcomes[None].events.tolist() == [1, 0]
+    assert found.outcomes[None].events.tolist() == [2, 0]
     assert found.outcomes[None].before.tolist() == [3, 0]
 
 
@@ -113,6 +114,9 @@ def test_events_of_a_run_under_its_own_names(tmp_path):
     wrong = reading(tmp_path, [tmp_path / "*.csv"], columns=columns.model_copy(update={"value": "cost"}))
     with pytest.raises(DataError, match=r"no column 'cost', which data\.events\.value names"):
         read(wrong, "x")
+    order = columns.model_copy(update={"time": None, "order": "at"})
+    with pytest.raises(DataError, match="an order and no clock"):
+        read(reading(tmp_path, [tmp_path / "*.csv"], columns=order), "x")
 
 
 @pytest.mark.parametrize("missing", ["arms", "query"])
