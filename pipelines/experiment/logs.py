@@ -159,7 +159,10 @@ def engine() -> Iterator[Any]:
 def open_logged(backend: Any, where: Path, key: str, needed: Sequence[str]) -> Any:
     """One table with the columns that are needed. A folder is read with all that stand below it: a log may have a
     folder a day. Raises: DataError."""
-    table = open_table(backend, where / "**" / "*.parquet" if where.is_dir() else where, key)
+    below = where / "**" / "*.parquet"
+    if where.is_dir() and not any(where.rglob("*.parquet")):
+        raise DataError(f"{key}: {where} holds no Parquet file; expected a server's log")
+    table = open_table(backend, below if where.is_dir() else where, key)
     missing = [name for name in needed if name not in table.columns]
     if missing:
         found = ", ".join(table.columns)

@@ -131,6 +131,8 @@ def test_a_missing_column_is_named(tmp_path, missing):
 def test_logs_that_are_not_there_or_cannot_be_read(tmp_path):
     with pytest.raises(DataError, match="exposures: no table at"):
         read(reading(tmp_path / "nowhere"), "x")
+    with pytest.raises(DataError, match="holds no Parquet file; expected a server's log"):
+        read(reading(tmp_path), "x")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing more")
     with pytest.raises(DataError, match="logs: they cannot be read"):
         read(reading(tmp_path), "x")
