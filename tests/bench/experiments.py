@@ -50,7 +50,7 @@ def peeking(tests: int, units: int = UNITS, planned: float = UNITS, days: int = 
     """Looks at tests of nothing every day from the first on."""
     rng = np.random.default_rng([seed, 2])
     alarms = np.array([_alarms(rng, units, planned, days) for _ in range(tests)])
-    return Peeked(*alarms.mean(axis=0))
+    return Peeked(*map(float, alarms.mean(axis=0)))
 
 
 def _alarms(rng: np.random.Generator, units: int, planned: float, days: int) -> tuple[bool, bool, bool]:
