@@ -8,6 +8,7 @@ import pytest
 from configs.data import EventTable
 from configs.errors import DataError
 from pipelines.experiment.logs import Log, read, reading
+from serving.logs import Exposure, ExposureLog
 from tests.pipelines.experiment.logged import DAY, START, did, shown, write
 
 LISTS = [
@@ -141,3 +142,15 @@ def test_logs_that_are_not_there_or_cannot_be_read(tmp_path):
 def test_nobody_was_exposed(tmp_path):
     with pytest.raises(DataError, match="no unit is left to compare; found 0 that were exposed"):
         read(reading(write(tmp_path, [shown(None, 1, "control")])), "x")
+
+
+def test_what_a_server_writes_is_read(tmp_path):
+    log = ExposureLog(tmp_path / "exposures")
+    for user, arm in (("a", "control"), ("b", "treatment")):
+        log.append(Exposure(f"r{user}", user, START, "m", 1, "fallback", ["i1"], [0.5], 0.25, "worker", {"x": arm}))
+    log.close()
+    found = read(reading(tmp_path), None)
+    assert found.units.arm.tolist() == ["control", "treatment"]
+    assert found.units.first.tolist() == [START, START]
+    assert found.units.fallback.tolist() == [1, 1]
+    assert found.units.seconds.tolist() == [0.25, 0.25]
