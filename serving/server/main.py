@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -28,6 +30,18 @@ def serve(model: Path, settings: Serving, say: Callable[[str], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     with _bound(settings.host, settings.port) as bound:
         uvloop.run(_answer(model, settings, bound, say))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's own raises a signal once more when it has ended, and with it ends the process before logs are written
+    and versions closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End at SIGINT or SIGTERM, and leave the rest to the caller."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 @asynccontextmanager
@@ -72,7 +86,7 @@ async def _answer(model: Path, settings: Serving, bound: socket.socket, say: Cal
         host, port = bound.getsockname()[:2]
         async with _grpc(service):
             say(f"http://{_host(host)}:{port}")
-            await uvicorn.Server(config).serve(sockets=[bound])
+            await _Server(config).serve(sockets=[bound])
     finally:
         await service.close()
 

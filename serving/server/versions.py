@@ -200,9 +200,12 @@ def _words(name: str, number: int | None, label: str | None) -> str:
 
 
 def _stamp(folder: Path) -> tuple[int, int] | None:
-    """What changes when a version is replaced; None where it has no manifest."""
+    """What changes when a version is replaced; None where it has no manifest.
+
+    Not when its contents were changed, which a copy keeps; and a file that is gone may leave its number to another one.
+    """
     try:
         said = (folder / MANIFEST).stat()
     except OSError:
         return None
-    return said.st_mtime_ns, said.st_ino
+    return said.st_ctime_ns, said.st_ino
