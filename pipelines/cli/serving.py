@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,14 @@ import typer
 
 from configs.errors import UserError
 from configs.load import load_serving
+from pipelines.cli.words import command, lines
+
+app = typer.Typer()
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model's folder of versions.")]
 
 
+@app.command()
 def serve(
     model: Model,
     config: Annotated[Path | None, typer.Option(help="TOML file of the server's settings.")] = None,
@@ -28,18 +33,19 @@ def serve(
     folder = _model(model)
 
     def say(address: str) -> None:
-        for name, value in (
+        lines(
             ("model", folder),
             ("page", f"{address}/"),
             ("interface", f"{address}/docs"),
             ("metrics", f"{address}/metrics"),
             ("next", f"curl -s {address}/recommend -d '{{\"k\": 5}}'"),
-        ):
-            print(f"{name + ':':<13} {value}", flush=True)
+        )
+        sys.stdout.flush()
 
     run(folder, settings, say)
 
 
+@app.command()
 def rollback(model: Model) -> None:
     """Take the version on trial, or else the one that answers, out of service: the one before answers again."""
     from serving.rollout import roll_back
@@ -48,6 +54,7 @@ def rollback(model: Model) -> None:
     _said(model, ("withdrawn", gone), *_labels(then))
 
 
+@app.command()
 def rollout(
     model: Model,
     stable: Annotated[str | None, typer.Option(help='A version that stays the one that answers, or "newest".')] = None,
@@ -97,7 +104,4 @@ def _labels(plan: Any) -> list[tuple[str, Any]]:
 
 
 def _said(model: Path, *pairs: tuple[str, Any]) -> None:
-    import shlex
-
-    for name, value in (*pairs, ("next", shlex.join(["twinspire", "serve", str(model)]))):
-        print(f"{name + ':':<13} {value}")
+    lines(*pairs, ("next", command("serve", model)))
