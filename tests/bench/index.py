@@ -21,7 +21,7 @@ import numpy as np
 
 from configs.errors import DataError, UserError
 from pipelines.progress import Progress
-from tests.bench.harness import OUT, Row, bench
+from tests.bench.harness import Row, bench
 from tests.bench.index_build import SIZES
 from tests.bench.index_build import measure as builds
 from tests.bench.index_frontier import K
@@ -34,13 +34,15 @@ LEAST_QUERIES = 300  # in a file: a third of them tunes
 @dataclass(frozen=True)
 class Asked:
     """items: those of the frontier, and of the graph up to GRAPH; parts: in this order; sizes: to be built; vectors: a
-    file, run: the folder of a run; seconds: what a graph of FAISS may take to build."""
+    file; run: the folder of a run; catalogue: simulated items instead of its own; seconds: what a graph of FAISS may
+    take to build."""
 
     items: int
     parts: tuple[str, ...]
     sizes: tuple[int, ...]
     vectors: Path | None
     run: Path | None
+    catalogue: int | None
     seconds: float
 
 
@@ -77,7 +79,11 @@ def _build(asked: Asked, progress: Progress) -> Iterator[Row]:
 
 
 def _real(asked: Asked, progress: Progress) -> Iterator[Row]:
-    file = vectors_of_run(asked.run, progress) if asked.run else asked.vectors
+    file = asked.vectors
+    if asked.run:
+        from tests.bench.run_vectors import vectors_of_run  # TensorFlow, which no other part needs here
+
+        file = vectors_of_run(asked.run, asked.catalogue, progress.say)
     return rows_of("tests.bench.index_frontier", 0, asked.seconds, file)
 
 
@@ -87,32 +93,6 @@ _PARTS: dict[str, Callable[[Asked, Progress], Iterator[Row]]] = {
     "build": _build,
     "real": _real,
 }
-
-
-def vectors_of_run(folder: Path, progress: Progress) -> Path:
-    """Write item vectors of a finished run, as its index holds them, and query vectors of its test requests.
-
-    To runs/bench/NAME.npz: items [N, D] that may be recommended at the test cut, queries [Q, D] in random order, those
-    of a request with several vectors one by one. Raises: StageError, ConfigError, DataError.
-    """
-    from pipelines.dataset import load_dataset
-    from pipelines.stage import config_of, current_results
-    from pipelines.train import REFITTED, load_towers
-
-    config, results = config_of(folder), current_results(folder)
-    lacking = [name for name in ("prepare", "train") if name not in results]
-    if lacking:
-        raise DataError(f"run: {folder} lacks {' and '.join(lacking)}; expected a run whose towers are trained")
-    dataset = load_dataset(config, results["prepare"])
-    cut = dataset.cuts.test
-    vectors = load_towers(dataset, results["train"], REFITTED, cut)
-    queries = vectors.of(dataset.test_requests)
-    queries = np.random.default_rng(config.seed).permutation(queries.reshape(-1, queries.shape[-1]))
-    path = OUT / f"{folder.resolve().name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, items=vectors.items[np.flatnonzero(dataset.eligible(cut))], queries=queries)
-    progress.say(f"real: vectors of {folder} are in {path}")
-    return path
 
 
 def check_vectors(path: Path) -> None:
@@ -142,10 +122,13 @@ def asked_for(arguments: list[str]) -> Asked:
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="items to build")
     parser.add_argument("--vectors", type=Path, help="an .npz file of real vectors: items [N, D], queries [Q, D]")
     parser.add_argument("--run", type=Path, help="or the folder of a finished run to take them from")
+    parser.add_argument("--catalogue", type=int, help="so many simulated items, as that run's towers embed them")
     parser.add_argument("--hnsw-seconds", type=float, default=240, help="what building an HNSW graph may take")
     found = parser.parse_args(arguments)
     if found.vectors and found.run:
         parser.error("--vectors and --run: found both, expected one")
+    if found.catalogue is not None and (not found.run or found.catalogue <= K):
+        parser.error(f"--catalogue: found {found.catalogue}, expected more than {K}, with --run")
     real = found.vectors or found.run
     parts = tuple(found.parts.split(",")) if found.parts else PARTS if real else PARTS[:-1]
     if unknown := [part for part in parts if part not in PARTS]:
@@ -160,7 +143,7 @@ def asked_for(arguments: list[str]) -> Asked:
         parser.error(f"--sizes: found {found.sizes}, expected whole numbers above {K}, as 100000,1000000")
     if found.items <= K:
         parser.error(f"--items: found {found.items}, expected more than {K}")
-    return Asked(found.items, parts, sizes, found.vectors, found.run, found.hnsw_seconds)
+    return Asked(found.items, parts, sizes, found.vectors, found.run, found.catalogue, found.hnsw_seconds)
 
 
 def main(arguments: list[str]) -> None:

@@ -256,6 +256,8 @@ def test_the_command_line():
         (["--sizes", "50"], "found 50, expected whole numbers above 100"),
         (["--items", "100"], "found 100, expected more than 100"),
         (["--vectors", "a", "--run", "b"], "found both, expected one"),
+        (["--catalogue", "1000"], "found 1000, expected more than 100, with --run"),
+        (["--run", "r", "--catalogue", "100"], "found 100, expected more than 100, with --run"),
     ],
 )
 def test_a_command_line_that_makes_no_sense(arguments, said, capsys):
