@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from configs.experiments import Experiments
 from configs.units import Count, Section, no_switch
@@ -43,6 +43,21 @@ class Runtime(Section):
     batch: Batch = Batch()
 
 
+class Explore(Section):
+    """The last `slots` places of each list are drawn at random from the `pool` candidates that would stand there and
+    after, and their likelihoods logged: it costs a little of each list, and lets logs tell what other lists would do.
+    """
+
+    slots: Count = 1
+    pool: Count = 20
+
+    @model_validator(mode="after")
+    def _is_a_choice(self) -> Explore:
+        if self.pool <= self.slots:
+            raise ValueError(f"pool: found {self.pool}, expected more than slots, {self.slots}")
+        return self
+
+
 class Logs(Section):
     """Events and exposures as Parquet files under `folder`: a file at so many rows, or after so many seconds."""
 
@@ -70,4 +85,5 @@ class Serving(Section):
     limits: Limits = Limits()
     runtime: Runtime = Runtime()
     logs: Logs | None = Logs()
+    explore: Explore | None = None
     experiments: Experiments = ()

@@ -22,11 +22,13 @@ MODEL, POPULARITY, FALLBACK = "model", "popularity", "fallback"
 
 @dataclass(frozen=True)
 class Answer:
-    """A list, what it comes from, and why it is not the model's where it is not."""
+    """A list, what it comes from, and why it is not the model's where it is not; propensities: how likely each item was
+    in its place, None where chance had no say."""
 
     items: Sequence[Listed]
     source: str
     reason: str | None = None
+    propensities: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Asked:
         return {**(self.state.features if self.state else {}), **self.request.features, **self.request.context}
 
 
-def inputs_of(version: Version, asked: Asked) -> Arrays:
-    """What a version's signatures take for a list. Raises: RequestError."""
+def inputs_of(version: Version, asked: Asked, more: int = 0) -> Arrays:
+    """What a version's signatures take for a list, of so many more places than were asked for. Raises: RequestError."""
     said, builder = asked.request, version.bundle.inputs
     inputs = builder.request(
         asked.state,
@@ -60,7 +62,7 @@ def inputs_of(version: Version, asked: Asked) -> Arrays:
         context={**said.features, **said.context},
         time=asked.time,
     )
-    return inputs | builder.limits(said.k, said.exclude, said.filters) | builder.reranking(said.relevance)
+    return inputs | builder.limits(said.k + more, said.exclude, said.filters) | builder.reranking(said.relevance)
 
 
 async def recommend(version: Version, asked: Asked, inputs: Arrays, seconds: float) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from serving.server.api import (
     User,
 )
 from serving.server.clock import Clock
+from serving.server.explore import explored, extra
 from serving.server.journal import Journal
 from serving.server.metrics import Metrics
 from serving.server.recommend import FALLBACK, POPULARITY, Answer, Asked, fallback, inputs_of, recommend
@@ -58,6 +60,7 @@ class Service:
         self._journal = Journal(settings.logs, metrics)
         self._shadow, self._clock = Shadow(metrics), Clock(settings.clock)
         self._arms = {one.name: one.arms for one in settings.experiments}
+        self._random = random.Random()
         self._watching: asyncio.Task[None] | None = None
 
     @classmethod
@@ -107,7 +110,7 @@ class Service:
             request=uuid.uuid4().hex,
             seconds=round(seconds, 6),
         )
-        self._write_down(found, asked)
+        self._write_down(found, asked, answer.propensities)
         return found
 
     async def status(self) -> dict[str, Any]:
@@ -207,11 +210,13 @@ class Service:
             user = request.user
             state = await self.users.state(utf8("user", user), version) if user is not None else None
             asked = Asked(request, state, self._clock.now(version) if request.time is None else request.time)
-            inputs = inputs_of(version, asked)  # whoever answers, a wrong request is refused
+            inputs = inputs_of(version, asked, extra(self.settings.explore))  # whoever answers, a wrong one is refused
             if arm.policy == POPULARITY:
                 return replace(fallback(version.popular, asked, ""), source=POPULARITY, reason=None), asked
             left = self.settings.limits.deadline - (time.perf_counter() - started)
-            return await recommend(version, asked, inputs, max(left, 0.0)), asked
+            answer = await recommend(version, asked, inputs, max(left, 0.0))
+            items, likely = explored(answer.items, request.k, self.settings.explore, self._random)
+            return replace(answer, items=items, propensities=likely), asked
 
     def _arm(self, arms: Mapping[str, str]) -> Arm:
         """What the experiments have done for a user: of each field, what the first says that sets it."""
@@ -225,7 +230,7 @@ class Service:
             )
         return found
 
-    def _write_down(self, answer: RecommendAnswer, asked: Asked) -> None:
+    def _write_down(self, answer: RecommendAnswer, asked: Asked, propensities: Sequence[float] | None) -> None:
         if answer.source == FALLBACK:
             self.metrics.fallbacks.labels(answer.reason).inc()
         for experiment, arm in answer.arms.items():
@@ -244,6 +249,7 @@ class Service:
                 seconds=answer.seconds,
                 reason=answer.reason or "",
                 arms=answer.arms,
+                propensities=propensities,
             )
         )
         self._shadow.ask(self.versions.shadow, asked, items)

@@ -23,8 +23,8 @@ def test_the_file_that_shows_them_all_says_the_defaults():
 def test_it_shows_every_key():
     text = (DEPLOY / "serve.toml").read_text()
     shown = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE))
-    expected = {*Serving.model_fields} - {"limits", "runtime", "logs", "experiments"}
-    for section in ("limits", "runtime", "logs"):
+    expected = {*Serving.model_fields} - {"limits", "runtime", "logs", "explore", "experiments"}
+    for section in ("limits", "runtime", "logs", "explore"):
         annotation = Serving.model_fields[section].annotation
         fields = getattr(annotation, "model_fields", None) or annotation.__args__[0].model_fields
         expected |= {*fields} - {"batch"}

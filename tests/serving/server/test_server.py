@@ -496,6 +496,19 @@ def test_what_was_shown_and_taken_is_written_down(exact_bundle, tmp_path):
     assert (event["user"], event["item"], event["device"]) == ("u1", "i44", "tv")
 
 
+def test_places_that_chance_fills_are_logged_with_their_likelihood(exact_bundle, bundle, tmp_path):
+    publish(exact_bundle, tmp_path / "small", 1)
+    with serving(tmp_path / "small", tmp_path / "state", "explore.slots=1", "explore.pool=10") as running:
+        lists = [running.ids(user="u1", k=4, time=END) for _ in range(30)]
+    expected = [one.item for one in bundle.recommend("u1", 13, time=END)]
+    assert {tuple(one[:3]) for one in lists} == {tuple(expected[:3])}
+    assert 1 < len({one[3] for one in lists}) <= 10
+    assert {one[3] for one in lists} <= {*expected[3:]}
+    shown = pq.read_table(tmp_path / "state/logs/exposures").to_pylist()
+    assert sorted(one["items"] for one in shown) == sorted(lists)
+    assert all(one["propensities"] == pytest.approx([1, 1, 1, 0.1]) for one in shown)
+
+
 def test_arms_are_served_as_they_say(exact_bundle, tmp_path):
     publish(exact_bundle, tmp_path / "small", 1)
     experiments = 'experiments=[{name="test", arms={model=0.5, popular={share=0.5, policy="popularity"}}}]'
