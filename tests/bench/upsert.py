@@ -7,56 +7,26 @@ retrieved of the new items is what scoring every item exactly would retrieve.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from configs.load import parse
 from pipelines.upsert import upsert
-from serving.bundle import Bundle, load_bundle
-from serving.compaction import index_facts
-from serving.golden import GOLDEN, answer_golden, golden_value
-from serving.likes import Likes
-from serving.manifest import seal
-from serving.recommender import Catalogue, Models, Recommender
-from serving.runtime import signature_table
-from serving.searchers import build_searcher
-from serving.state import STATE, write_state
+from serving.bundle import load_bundle
 from serving.variables import read_variables
 from tests.bench.harness import Row, bench
-from towers.backend import tf
-from towers.features import Preprocess, encode, statistics
-from towers.ranker import Ranker
-from towers.retrieval import TwoTower
+from tests.bench.untrained import NAME, build, table
 
 NEW, K, QUERIES, SECONDS = 1_000, 1_000, 200, 10.0  # so many asked for that new items are among them
-CONFIG: dict[str, Any] = {
-    "name": "million",
-    "data": {
-        "source": "tables",
-        "path": "nowhere",
-        "events": {"path": "e", "query": "user", "item": "item", "time": "time", "meaning": "took it"},
-        "items": {"id": "item", "filters": ["category"]},
-    },
-    "features": [
-        {"name": "item_id", "table": "items", "kind": "id", "column": "item", "dimension": 32},
-        {"name": "category", "table": "items", "kind": "category"},
-        {"name": "price", "table": "items", "kind": "number"},
-    ],
-    "index": {"searcher": "scann"},
-}
 
 
 def measure(items: int) -> Iterator[Row]:
     """Build the bundle, put the new items in, and ask both."""
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "million"
+        model = Path(folder) / NAME
         build(model / "1", items)
         new = table(NEW, "new", np.random.default_rng(1))
         new.to_parquet(Path(folder) / "new.parquet")
@@ -72,56 +42,6 @@ def measure(items: int) -> Iterator[Row]:
         found, best = asked(bundle, items)
         recall = float((found & best).sum() / best.sum())
         yield Row("new items among the best of all: retrieved", recall, "", f"{best.sum():,} of them", "1", recall == 1)
-
-
-def table(rows: int, prefix: str, rng: np.random.Generator) -> pd.DataFrame:
-    """Raw columns of an item table."""
-    return pd.DataFrame({
-        "item": [f"{prefix[0]}{row}" for row in range(rows)],
-        "category": rng.choice([f"c{number}" for number in range(50)], rows),
-        "price": rng.uniform(0, 100, rows).astype(np.float32),
-    })  # fmt: skip
-
-
-def build(folder: Path, items: int) -> None:
-    """A sealed bundle of so many items."""
-    config, rng = parse(CONFIG), np.random.default_rng(0)
-    raw = table(items, "i", rng)
-    columns = {"item_id": raw["item"].to_numpy(object), "category": raw["category"].to_numpy(object)}
-    columns["price"] = raw["price"].to_numpy()
-    fitted = statistics(config.on("items"), columns)
-    encoded = encode(Preprocess(config.on("items"), fitted), columns)
-    towers, ranker = TwoTower(config, fitted, encoded, 0), Ranker(config, fitted)
-    static = np.concatenate([
-        towers.item_vectors(tf.range(start, min(start + 65_536, items))).numpy() for start in range(0, items, 65_536)
-    ])  # fmt: skip
-    side = ranker.item_vectors(encoded).numpy()
-    read = np.zeros((1, config.towers.history.length), np.int32)
-    batch = {"item": tf.constant(read), "mask": tf.constant(read > 0), "item_time": tf.constant(read, tf.int64)}
-    batch["moment"] = tf.zeros([1, read.shape[1] + 1], tf.int64)
-    towers.query_vectors(batch, towers.history_tokens(read, tf.gather(static, read)))
-    ranker.score(batch, tf.gather(side, read), side[None, :4], tf.zeros([1, 4, 0]), tf.zeros([1, 4]))
-    none, everything = np.zeros((items, 0), np.float32), np.arange(items, dtype=np.int32)
-    likes = Likes((), np.zeros((items, 0), np.int32))
-    catalogue = Catalogue(
-        columns["item_id"].tolist(), static, none, side, everything, everything, likes, none, np.zeros(0, np.float32),
-        {"category": columns["category"]},
-    )  # fmt: skip
-    searcher = build_searcher("scann", static)
-    module = Recommender(config, Models(towers, ranker, searcher, fitted), catalogue)
-    tf.saved_model.save(module, str(folder), signatures=module.signatures())
-    (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
-    write_state(folder / STATE, zip(columns["item_id"], columns["item_id"], strict=True), [])
-    facts = {"name": "million", "policy": "model", "searcher": "scann", "items": items, "publishable": True}
-    facts |= {"config": config.model_dump(mode="json"), "data": {"start": 0, "end": 0, "events": 1}, "defaults": {}}
-    facts |= {"filters": {"category": sorted(set(columns["category"]))}, "verdicts": []}
-    facts |= {"signatures": signature_table(folder), "index": index_facts(searcher)}
-    bundle = Bundle(folder, facts)
-    request = bundle.request(history=["i1"]) | bundle.inputs.limits(10) | bundle.inputs.reranking()
-    described = {name: golden_value(value) for name, value in request.items()}
-    (folder / GOLDEN).write_text(json.dumps([{"inputs": described, "items": [""]}]))
-    answer_golden(bundle)
-    seal(folder, facts)
 
 
 def asked(bundle, items: int) -> tuple[np.ndarray, np.ndarray]:
