@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from serving.runtime import RuntimeFailure, Session, libraries_of
 from serving.worker.wire import FAILED, INVALID, SIZES, pack, unpack
@@ -45,12 +46,12 @@ def _load(folder: Path, threads: int | None) -> Session:
 
 
 def _serve(connection: socket.socket, session: Session) -> None:
-    with connection:
+    with connection, connection.makefile("rb") as calls:  # buffered: most calls come with one read
         try:
             connection.sendall(pack({}, {}))
             while True:
-                head, body = SIZES.unpack(_read(connection, SIZES.size))
-                connection.sendall(_answer(session, _read(connection, head), _read(connection, body)))
+                head, body = SIZES.unpack(_read(calls, SIZES.size))
+                connection.sendall(_answer(session, _read(calls, head), _read(calls, body)))
         except OSError:  # nobody waits for it any more
             return
 
@@ -65,15 +66,12 @@ def _answer(session: Session, head: bytes, body: bytes) -> bytes:
         return _failed(error)
 
 
-def _read(connection: socket.socket, size: int) -> bytes:
+def _read(calls: BinaryIO, size: int) -> bytes:
     """So many bytes. Raises: ConnectionError where the other end is closed."""
-    found = bytearray()
-    while len(found) < size:
-        block = connection.recv(min(size - len(found), 1 << 20))
-        if not block:
-            raise ConnectionError("the server is gone")
-        found += block
-    return bytes(found)
+    found = calls.read(size)
+    if len(found) < size:
+        raise ConnectionError("the server is gone")
+    return found
 
 
 def _failed(error: Exception) -> bytes:

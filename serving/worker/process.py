@@ -7,18 +7,17 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from serving.runtime import RuntimeFailure
-from serving.worker.wire import INVALID, SIZES, Arrays, pack, unpack
+from serving.worker.connection import Answer, Connection
+from serving.worker.wire import INVALID, Arrays, pack
 
 _HANGS = 30.0  # seconds after which a call is given up, and the process with it
 _ROOT = Path(__file__).resolve().parents[2]  # what holds the package, installed or not
-
-Answer = tuple[dict[str, Any], Arrays]
 
 
 class WorkerGone(RuntimeError):
@@ -29,11 +28,6 @@ class DeadlinePassed(RuntimeError):
     """No answer came in the time that was given."""
 
 
-class _Connection(NamedTuple):
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-
 class Worker:
     """A process that has a bundle's graph loaded. `run` may be awaited by many at once: as many calls as it has
     connections are answered side by side, others wait for their turn.
@@ -41,13 +35,13 @@ class Worker:
     Its answers are those of `runtime.Session`, but not to be written to.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, connections: list[_Connection]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, connections: list[Connection]) -> None:
         self._process, self._all = process, connections
-        self._free: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()  # what ran last has its memory at hand
+        self._free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()  # what ran last has its memory at hand
         self._waiting = 0
         for connection in connections:
             self._free.put_nowait(connection)
-        self._calls: set[asyncio.Task[Arrays]] = set()
+        self._calls: set[asyncio.Future[Answer]] = set()
         self._ended = asyncio.ensure_future(process.wait())
 
     @classmethod
@@ -64,7 +58,7 @@ class Worker:
         with ExitStack() as handed_over:  # their ends are closed here in any case, as the process has them
             for one in theirs:
                 handed_over.enter_context(one)
-            joined = [_Connection(*await asyncio.open_connection(sock=one)) for one in ours]
+            joined = [await Connection.over(one) for one in ours]
             # from the package's own folder: another one in the current folder would come first
             process = await asyncio.create_subprocess_exec(
                 *command, pass_fds=numbers, stdin=asyncio.subprocess.DEVNULL, cwd=_ROOT
@@ -96,13 +90,11 @@ class Worker:
         end = clock() + seconds
         connection = await self._turn(seconds)
         if connection is not None:
-            # whoever gives up leaves the call to end by itself: its connection is of use once the answer was read
-            call = asyncio.ensure_future(self._call(connection, frame))
-            self._calls.add(call)
-            call.add_done_callback(self._forget)
+            call = self._ask(connection, frame)
+            # not awaited itself, which whoever gives up would cancel: it ends by itself
             await asyncio.wait({call}, timeout=max(0.0, end - clock()))
             if call.done():
-                return call.result()
+                return self._told(call)
         raise DeadlinePassed(f"worker: {signature} had no answer in {seconds:g} s")
 
     async def ended(self) -> int:
@@ -119,26 +111,22 @@ class Worker:
         if self._calls:
             await asyncio.wait(self._calls, timeout=seconds)
         for connection in self._all:
-            connection.writer.close()
+            connection.close()
         await asyncio.wait({self._ended}, timeout=seconds)
         self._kill()
         await self.ended()
 
     async def _ready(self, folder: Path, seconds: float) -> None:
-        said = [asyncio.ensure_future(_receive(connection)) for connection in self._all]
-        try:
-            await asyncio.wait(said, timeout=seconds)
-            if not all(one.done() for one in said):
-                raise WorkerGone(f"worker: {folder} was not ready in {seconds:g} s")
-            if failed := [error for one in said if (error := one.exception())]:
-                raise WorkerGone(f"worker: {folder} was never ready, the process ended ({failed[0]})")
-            for one in said:
-                _told(one.result())
-        finally:
-            for one in said:
-                one.cancel()
+        said = [connection.said for connection in self._all]
+        await asyncio.wait(said, timeout=seconds)
+        if not all(one.done() for one in said):
+            raise WorkerGone(f"worker: {folder} was not ready in {seconds:g} s")
+        if failed := [error for one in said if (error := one.exception())]:
+            raise WorkerGone(f"worker: {folder} was never ready, the process ended ({failed[0]})")
+        for one in said:
+            _arrays(one.result())
 
-    async def _turn(self, seconds: float) -> _Connection | None:
+    async def _turn(self, seconds: float) -> Connection | None:
         """A connection that nobody uses, or nothing where none becomes free in time. Raises: WorkerGone."""
         if not self._waiting and not self._free.empty() and not self._ended.done():
             return self._free.get_nowait()
@@ -157,41 +145,31 @@ class Worker:
             raise WorkerGone(f"worker: process {self.pid} ended with {self._ended.result()}")
         return None if turn.cancel() else turn.result()
 
-    async def _call(self, connection: _Connection, frame: bytes) -> Arrays:
-        try:
-            answer = await asyncio.wait_for(_exchange(connection, frame), _HANGS)
-        except BaseException as error:  # what may still come of this answer would be the next caller's
-            connection.writer.close()
-            self._kill()
-            if not isinstance(error, Exception):
-                raise
-            why = f"no answer in {_HANGS:g} s" if isinstance(error, asyncio.TimeoutError) else error
-            raise WorkerGone(f"worker: process {self.pid} was ended: {why}") from None
-        self._free.put_nowait(connection)
-        return _told(answer)
+    def _ask(self, connection: Connection, frame: bytes) -> asyncio.Future[Answer]:
+        call = connection.ask(frame, _HANGS)
+        self._calls.add(call)
+        call.add_done_callback(partial(self._answered, connection))
+        return call
 
-    def _forget(self, call: asyncio.Task[Arrays]) -> None:
+    def _answered(self, connection: Connection, call: asyncio.Future[Answer]) -> None:
         self._calls.discard(call)
-        if not call.cancelled():
-            call.exception()  # seen: nobody may wait for it any more
+        if call.exception() is None:
+            self._free.put_nowait(connection)
+        else:
+            self._kill()
+
+    def _told(self, call: asyncio.Future[Answer]) -> Arrays:
+        try:
+            return _arrays(call.result())
+        except ConnectionError as error:
+            raise WorkerGone(f"worker: process {self.pid} was ended: {error}") from None
 
     def _kill(self) -> None:
         if self._process.returncode is None:
             self._process.kill()
 
 
-async def _exchange(connection: _Connection, frame: bytes) -> Answer:
-    connection.writer.write(frame)
-    await connection.writer.drain()
-    return await _receive(connection)
-
-
-async def _receive(connection: _Connection) -> Answer:
-    head, body = SIZES.unpack(await connection.reader.readexactly(SIZES.size))
-    return unpack(await connection.reader.readexactly(head), await connection.reader.readexactly(body))
-
-
-def _told(answer: Answer) -> Arrays:
+def _arrays(answer: Answer) -> Arrays:
     """The arrays of an answer. Raises: what it says instead."""
     said, arrays = answer
     if "error" not in said:

@@ -115,9 +115,7 @@ class _Callers:
         where = urlsplit(load.address)
         self._host, self._port = where.hostname or "", where.port or 80
         head = f"POST {load.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n"
-        self._frames = [
-            f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode() for body in load.bodies
-        ]
+        self._frames = [f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode() for body in load.bodies]
         self._sent, self._ended = 0, asyncio.Event()
         self.taken: list[float] = []
         self.statuses: Counter[int] = Counter()
