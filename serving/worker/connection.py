@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, cast
 
 from serving.worker.wire import SIZES, Arrays, unpack
 
@@ -50,8 +50,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As asyncio has it."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport: asyncio.WriteTransport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none by class
 
     def data_received(self, data: bytes) -> None:
         """As asyncio has it."""

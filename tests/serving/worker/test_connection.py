@@ -7,6 +7,7 @@ import socket
 
 import numpy as np
 import pytest
+import uvloop
 
 from serving.worker.connection import Connection
 from serving.worker.wire import SIZES, pack
@@ -24,7 +25,8 @@ def over(story) -> None:
             await asyncio.wait_for(story(connection, theirs), 30)
         connection.close()
 
-    asyncio.run(told())
+    for run in (asyncio.run, uvloop.run):
+        run(told())
 
 
 @pytest.mark.parametrize("size", [1, 5, SIZES.size, len(ANSWER) - 1, len(ANSWER)])
