@@ -3,6 +3,7 @@
 main.py        settings to a running server
 app.py         the HTTP application: what is mounted where
 admission.py   what is let in: key, size, how many at once
+direct.py      the short way to lists, neighbours and events
 api.py         what requests and answers look like
 routes.py      the friendly interface: /recommend, /similar, /events, /users, /items, health
 service.py     what answers it: versions, users' state, logs, experiments

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -19,6 +16,7 @@ from serving.inputs import RequestError
 from serving.runtime import RuntimeFailure
 from serving.server import routes
 from serving.server.admission import Admission, App, Message, Receive, Scope, Send
+from serving.server.direct import Direct
 from serving.server.metrics import Metrics
 from serving.server.service import Service
 from serving.tfserving import rest
@@ -40,24 +38,10 @@ def application(service: Service) -> App:
     """The server around a service."""
     app = FastAPI(title="twinspire", version=VERSION, redoc_url=None)
     app.include_router(routes.router(service))
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.include_router(rest.router(service.versions, service.settings.limits.deadline))
     _answer_errors(app)
-    return Admission(_Timed(app, service.metrics), service.settings, service.metrics)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """What the routes say, and the bodies that they read by themselves."""
-    if app.openapi_schema is None:
-        said = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        schemas = said.setdefault("components", {}).setdefault("schemas", {})
-        for path, body in routes.BODIES.items():
-            schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= {**schema.pop("$defs", {}), body.__name__: schema}
-            content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}}
-            said["paths"][path]["post"]["requestBody"] = {"required": True, "content": content}
-        app.openapi_schema = said
-    return app.openapi_schema
+    direct = Direct(app, routes.posts(service), _failed)
+    return Admission(_Timed(direct, service.metrics), service.settings, service.metrics)
 
 
 class _Timed:
@@ -85,13 +69,23 @@ class _Timed:
             self._metrics.answered(getattr(route, "path", "other"), status, time.perf_counter() - started)
 
 
-def _answer_errors(app: FastAPI) -> None:
-    def answer(status: HTTPStatus) -> Callable[[Request, Exception], JSONResponse]:
-        headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-        return lambda request, error: JSONResponse({"error": " ".join(str(error).split())}, status, headers)
+def _failed(error: Exception) -> JSONResponse | None:
+    """The answer to an error that has one."""
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), None)
+    if status is None:
+        return None
+    headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return JSONResponse({"error": " ".join(str(error).split())}, status, headers)
 
-    for kind, status in _STATUS.items():
-        app.add_exception_handler(kind, answer(status))
+
+def _answer_errors(app: FastAPI) -> None:
+    def known(request: Request, error: Exception) -> JSONResponse:
+        answer = _failed(error)
+        assert answer is not None
+        return answer
+
+    for kind in _STATUS:
+        app.add_exception_handler(kind, known)
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, error: RequestValidationError) -> JSONResponse:

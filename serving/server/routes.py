@@ -1,6 +1,6 @@
 """The friendly interface: lists, neighbours, events and users, and whether the server is well.
 
-Lists and events read their bodies themselves: FastAPI's own way to an argument costs more than the answer's HTTP.
+What is asked most, `posts`, goes past FastAPI, which only describes it: see `direct`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +24,7 @@ from serving.server.api import (
     User,
     UserFeatures,
 )
+from serving.server.direct import Post
 from serving.server.metrics import CONTENT_TYPE
 from serving.server.service import Service
 
@@ -31,13 +32,6 @@ _Responses = dict[int | str, dict[str, Any]]
 _WRONG: _Responses = {422: {"model": Failure, "description": "What was asked is wrong; the error names the field."}}
 _AWAY: _Responses = {503: {"model": Failure, "description": "No version serves, or too many requests wait."}}
 _MOST = Query(10, ge=1, le=100)
-
-# bodies that a route reads by itself, and that OpenAPI must be told of
-BODIES: dict[str, type[BaseModel]] = {
-    "/recommend": RecommendRequest,
-    "/similar": SimilarRequest,
-    "/events": EventsRequest,
-}
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -55,18 +49,32 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
+def posts(service: Service) -> list[Post]:
+    """What answers the bodies of `BODIES`."""
+
+    def post(path: str, takes: type[B], answer: Callable[[B], Awaitable[BaseModel]]) -> Post:
+        async def call(body: bytes) -> bytes:
+            return (await answer(_read(takes, body))).model_dump_json(exclude_none=True).encode()
+
+        return Post(path, call)
+
+    return [
+        post("/recommend", RecommendRequest, service.recommend),
+        post("/similar", SimilarRequest, service.similar),
+        post("/events", EventsRequest, service.add),
+    ]
+
+
 def _lists(routes: APIRouter, service: Service) -> None:
-    def post(path: str, takes: type[B], gives: type[BaseModel], answer: Callable[[B], Awaitable[BaseModel]]) -> None:
-        async def call(request: Request) -> Response:
-            found = await answer(_read(takes, await request.body()))
-            return Response(found.model_dump_json(exclude_none=True), media_type="application/json")
+    """What `posts` answers, for those who read the interface's description."""
 
+    def describe(path: str, gives: type[BaseModel], answer: Callable[..., Awaitable[BaseModel]]) -> None:
         summary = (answer.__doc__ or "").partition(" Raises")[0]
-        routes.post(path, response_model=gives, responses={**_WRONG, **_AWAY}, description=summary)(call)
+        routes.post(path, response_model=gives, responses={**_WRONG, **_AWAY}, description=summary)(answer)
 
-    post("/recommend", RecommendRequest, RecommendAnswer, service.recommend)
-    post("/similar", SimilarRequest, SimilarAnswer, service.similar)
-    post("/events", EventsRequest, EventsAnswer, service.add)
+    describe("/recommend", RecommendAnswer, service.recommend)
+    describe("/similar", SimilarAnswer, service.similar)
+    describe("/events", EventsAnswer, service.add)
 
 
 def _users(routes: APIRouter, service: Service) -> None:
