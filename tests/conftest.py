@@ -13,8 +13,14 @@ from typing import Any
 
 import pytest
 
+from tests.cores import share_cores
 from tests.redis_server import BINARY, RedisServer
 from tests.runs import SMALL, Called, settings, twinspire
+
+share_cores(os.environ)
+from tests.runs import SMALL, Called, settings, twinspire
+
+share_cores(os.environ)
 
 
 def pytest_configure() -> None:

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cores import with_every_core
+
 COMMAND = str(Path(sys.executable).with_name("twinspire"))
 SMALL = (
     "data.simulated_events=60000",
@@ -37,10 +39,10 @@ class Called:
     err: str
 
 
-def twinspire(*arguments: str | Path, cwd: Path | None = None, check: bool = False) -> Called:
+def twinspire(*arguments: str | Path, cwd: Path | None = None, check: bool = False, every_core: bool = False) -> Called:
     """Run the installed command as a person would; `check` fails on a non-zero exit."""
     command = [COMMAND, *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "100"}
+    environment = {**(with_every_core() if every_core else os.environ), "COLUMNS": "100"}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, check=False)
     called = Called(done.returncode, done.stdout, done.stderr)
     assert not check or called.code == 0, called.err

@@ -1,4 +1,7 @@
-"""A run that is interrupted or killed goes on where it stopped, and ends where an undisturbed one ends."""
+"""A run that is interrupted or killed goes on where it stopped, and ends where an undisturbed one ends.
+
+Processes have every core here: what is added up by several threads must come out the same each time.
+"""
 
 import hashlib
 import json
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cores import with_every_core
 from tests.runs import COMMAND, SMALL, settings, twinspire
 
 pytestmark = pytest.mark.slow
@@ -38,7 +42,9 @@ def _home(folder: Path) -> Path:
 def _stop_in_training(home: Path, how: signal.Signals, checkpoints: int) -> tuple[int, str]:
     """Start training and send a signal at some moment after so many checkpoints were seen."""
     command = [COMMAND, "train", str(home / "demo.toml"), *settings(*QUICK)]
-    process = subprocess.Popen(command, cwd=home, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, cwd=home, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=with_every_core()
+    )
     stages, seen = home / "runs" / ".stages", set()
     while len(seen) < checkpoints and process.poll() is None:
         seen |= set(stages.glob("train-*.partial/*/checkpoint/*.index"))
@@ -66,7 +72,7 @@ def _ended(home: Path) -> dict[str, str]:
 
 def test_stopped_at_random_moments_a_run_goes_on_and_ends_the_same(tmp_path: Path):
     whole, broken = _home(tmp_path / "whole"), _home(tmp_path / "broken")
-    twinspire("train", whole / "demo.toml", *settings(*QUICK), cwd=whole, check=True)
+    twinspire("train", whole / "demo.toml", *settings(*QUICK), cwd=whole, check=True, every_core=True)
 
     code, errors = _stop_in_training(broken, signal.SIGINT, 2)
     assert code == 130, errors
@@ -77,6 +83,6 @@ def test_stopped_at_random_moments_a_run_goes_on_and_ends_the_same(tmp_path: Pat
         assert code == -signal.SIGKILL
     assert not list((broken / "runs" / ".stages").glob("train-*/fitted.json"))
 
-    twinspire("train", broken / "demo.toml", *settings(*QUICK), cwd=broken, check=True)
+    twinspire("train", broken / "demo.toml", *settings(*QUICK), cwd=broken, check=True, every_core=True)
     assert _ended(broken) == _ended(whole), f"killed after {after} checkpoints"
     assert not list(broken.glob("runs/.stages/train-*/*/log"))  # what the fits read is let go of
