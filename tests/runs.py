@@ -21,12 +21,14 @@ SMALL = (
     "baselines.trials=2",
     "gate.floors.slice_lift=-0.5",
 )
-CRIPPLED = (
+CRIPPLED = (  # what comes after the towers need not be good either
     "train.max_epochs=1",
     "train.refit_epochs=1",
     "train.learning_rate=1e-9",
     "towers.temperature=0.01",
     "index.core_ops=false",
+    "ranker.max_requests=500",
+    "ranker.max_epochs=1",
 )
 
 

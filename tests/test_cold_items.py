@@ -48,12 +48,10 @@ def _shares(config, folder):
 
 
 def test_content_brings_held_out_items_to_those_they_are_for_and_to_no_others(tmp_path):
-    # measured: .93 of their own, .06 of others; without measures .04
+    # measured: .93 of their own, .06 of others, which differ much by seed; without measures 0 to .14
     seeds = [world.config({"train.cold_items": 0.2, "train.cold_weight": 1.4, "seed": seed}) for seed in range(3)]
     own, others = np.mean([_shares(config, tmp_path / f"{config.seed}") for config in seeds], axis=0)
-    plain, _ = np.mean(
-        [_shares(without_measures(config), tmp_path / f"{config.seed} plain") for config in seeds], axis=0
-    )
+    plain, _ = _shares(without_measures(seeds[0]), tmp_path / "plain")
     assert own > 0.75
     assert others < 0.1
     assert plain < own - 0.5

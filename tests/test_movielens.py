@@ -44,6 +44,8 @@ def test_movielens_100k_runs_to_a_bundle_that_replays(shared_data: Path, tmp_pat
         "baselines.trials=1",
         "baselines.als=false",
         "baselines.bpr=false",
+        "baselines.ratings=false",
+        "index.core_ops=false",
     )
     called = twinspire("run", CONFIGS / "movielens-100k.toml", *quick, cwd=tmp_path)
     assert called.code in (0, 3), called.err  # two epochs may well lose to popularity, and the gate then says so

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from towers.allocator import keep_freed_memory
+from towers.collector import lasting
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keep_freed_memory()
 
-import tensorflow as tf
+with lasting():
+    import tensorflow as tf
+
+    keras = tf.keras  # imported only when it is first looked at
 
 from configs.errors import BackendError
 from towers.quiet import quiet
@@ -23,7 +27,6 @@ from towers.quiet import quiet
 quiet(ctypes.CDLL(str(Path(tf.__file__).with_name("libtensorflow_framework.so.2"))))
 tf.get_logger().setLevel(logging.ERROR)
 logging.getLogger("absl").setLevel(logging.ERROR)
-keras = tf.keras
 if not keras.__name__.startswith("tf_keras"):
     raise BackendError(
         f"tensorflow: it was imported with {keras.__name__}, expected Keras 2; "
