@@ -18,9 +18,6 @@ from tests.redis_server import BINARY, RedisServer
 from tests.runs import SMALL, Called, settings, twinspire
 
 share_cores(os.environ)
-from tests.runs import SMALL, Called, settings, twinspire
-
-share_cores(os.environ)
 
 
 def pytest_configure() -> None:

@@ -17,7 +17,7 @@ from pipelines.publish import GateFailed, core_version, failures, publish, root_
 from serving.bundle import load_bundle
 from serving.golden import GOLDEN
 from serving.manifest import MANIFEST, BundleError, seal, verify, versions
-from tests.serving import small
+from tests.serving import exports, small
 
 VERDICT = {
     "gate": "candidate",
@@ -34,7 +34,7 @@ VERDICT = {
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory) -> Path:
-    return small.export(small.build("exact"), tmp_path_factory.mktemp("export") / "bundle")
+    return exports.exported("exact", tmp_path_factory)
 
 
 def resealed(bundle: Path, folder: Path, **facts) -> Path:

@@ -20,7 +20,7 @@ from pipelines.upsert import upsert
 from serving.computed import COMPUTED, UNKNOWN, read_moments
 from serving.manifest import MANIFEST, BundleError, seal, verify
 from tests.runs import twinspire
-from tests.serving import small
+from tests.serving import exports, small
 from tests.serving.small import END, FILTERS, IDS, ITEMS, UNINDEXED
 from towers.features import Preprocess, encode
 
@@ -37,9 +37,9 @@ def built() -> small.Small:
 
 
 @pytest.fixture(scope="module")
-def exported(built, tmp_path_factory) -> Path:
+def exported(tmp_path_factory) -> Path:
     """A bundle whose vectors are of END; not to be changed."""
-    return small.export(built, tmp_path_factory.mktemp("exact") / "1")
+    return exports.exported("exact", tmp_path_factory)
 
 
 @pytest.fixture

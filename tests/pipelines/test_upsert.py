@@ -17,6 +17,7 @@ from serving.manifest import versions
 from serving.searchers import build_searcher
 from serving.variables import read_variables, write_variables
 from tests.serving import small
+from tests.serving.exports import exported
 from tests.serving.small import IDS, ITEMS, UNINDEXED, inputs_of, lists
 
 ALL = ITEMS + 10  # longer than any list can be
@@ -28,12 +29,12 @@ NEW = ["new", "neu|1", "später"]
 @pytest.fixture(scope="module", params=["exact", "scann", "ivf"])
 def each(request, tmp_path_factory) -> Path:
     """A bundle; not to be changed."""
-    return small.export(small.build(request.param), tmp_path_factory.mktemp(request.param) / "1")
+    return exported(request.param, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory) -> Path:
-    return small.export(small.build("exact"), tmp_path_factory.mktemp("exact") / "1")
+    return exported("exact", tmp_path_factory)
 
 
 @pytest.fixture

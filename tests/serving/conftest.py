@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.serving import small
+from tests.serving.exports import exported
 
 if TYPE_CHECKING:
     from tests.serving.tfserving.live import Live
@@ -36,14 +37,14 @@ def ivf() -> small.Small:
 
 
 @pytest.fixture(scope="session")
-def exact_bundle(exact, tmp_path_factory) -> Path:
+def exact_bundle(tmp_path_factory) -> Path:
     """Not to be changed; `small.copy` makes one that may be."""
-    return small.export(exact, tmp_path_factory.mktemp("exact") / "bundle")
+    return exported("exact", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def scann_bundle(scann, tmp_path_factory) -> Path:
-    return small.export(scann, tmp_path_factory.mktemp("scann") / "bundle")
+def scann_bundle(tmp_path_factory) -> Path:
+    return exported("scann", tmp_path_factory)
 
 
 @pytest.fixture(scope="package")
