@@ -15,11 +15,11 @@ def test_what_was_made_in_the_block_is_frozen_and_collection_goes_on():
 
 
 def test_collection_goes_on_where_the_block_fails():
-    before = gc.get_freeze_count()
+    kept, before = [[] for _ in range(100_000)], gc.get_freeze_count()
     with pytest.raises(ImportError), lasting():
         raise ImportError
     assert gc.isenabled()
-    assert gc.get_freeze_count() == before
+    assert gc.get_freeze_count() < before + len(kept) / 2  # of what was frozen before, some may have gone since
 
 
 def test_who_collects_nothing_goes_on_so():
