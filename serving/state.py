@@ -72,9 +72,9 @@ class State:
         )
         return list(self._connection.execute(sql, (text, words, text, most)))
 
-    def likes(self) -> list[str]:
-        """What can be liked, "feature=value", in order of the alphabet."""
-        return [name for (name,) in self._connection.execute("SELECT name FROM likes ORDER BY name")]
+    def likes(self, most: int = -1) -> list[str]:
+        """What can be liked, "feature=value", in order of the alphabet: all, or at most so many."""
+        return [name for (name,) in self._connection.execute("SELECT name FROM likes ORDER BY name LIMIT ?", (most,))]
 
     def titles(self, items: Sequence[str]) -> dict[str, str]:
         """Titles by item id; unknown items are left out."""

@@ -19,7 +19,7 @@ class _Strict(BaseModel):
 class RecommendRequest(_Strict):
     """A list for a known user, for somebody described by features and history, or for nobody in particular."""
 
-    user: Id | None = Field(None, description="Whose stored features and history are used.")
+    user: Id | None = Field(None, description="Whose stored features and history are used.", examples=["u1"])
     features: dict[str, Value] = Field({}, description="Features of the user, over the stored ones, by name.")
     context: dict[str, Value] = Field({}, description="Features of the request, by name.")
     history: list[Id] | None = Field(None, description="Item ids, oldest first, instead of the stored ones.")
@@ -31,6 +31,7 @@ class RecommendRequest(_Strict):
     time: Time | None = Field(None, description="When it is asked; by default now.")
     relevance: float | None = Field(None, ge=0, le=1, description="1 lists by score alone, 0 as unlike as can be.")
     explain: bool = Field(False, description="Say for each item what each stage gave it, and why it is there.")
+    shown: bool = Field(True, description="False for a look that the user never sees: it is no exposure.")
 
 
 class Because(BaseModel):
@@ -159,6 +160,44 @@ class Found(BaseModel):
 
     users: list[str] = []
     items: list[Item] = []
+
+
+class Choices(BaseModel):
+    """Values that can be chosen of a filter, or liked of a feature; more: whether there are others beside these."""
+
+    name: str
+    values: list[str]
+    more: bool = False
+
+
+class Feature(BaseModel):
+    """A feature that a request may give; of: "user" or "request"."""
+
+    name: str
+    kind: str
+    of: str
+
+
+class Catalogue(BaseModel):
+    """What can be asked of the version that answers.
+
+    meaning: of an event; kinds: of events, where they are told apart; most: places of a list; relevance: what lists are
+    made with unless asked otherwise, none where it changes nothing; neighbours: whether items have any; clock: whether
+    times are seconds since 1970.
+    """
+
+    model: str
+    version: int
+    meaning: str
+    items: int
+    filters: list[Choices]
+    likes: list[Choices]
+    features: list[Feature]
+    kinds: list[str]
+    most: int
+    relevance: float | None
+    neighbours: bool
+    clock: bool
 
 
 class Failure(BaseModel):

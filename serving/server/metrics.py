@@ -67,6 +67,11 @@ class Metrics:
         found = np.quantile(np.array(self._recent), (0.5, 0.99, 0.999)) * 1e3
         return dict(zip(("p50", "p99", "p99.9"), found.round(3).tolist(), strict=True))
 
+    def reasons(self) -> dict[str, int]:
+        """Lists that popularity answered so far, by reason."""
+        samples = (sample for family in self.fallbacks.collect() for sample in family.samples)
+        return {one.labels["reason"]: int(one.value) for one in samples if one.name.endswith("_total")}
+
     def exposition(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self.registry)

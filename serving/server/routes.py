@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from serving.server.api import (
+    Catalogue,
     EventsAnswer,
     EventsRequest,
     Failure,
@@ -83,12 +84,12 @@ def _users(routes: APIRouter, service: Service) -> None:
         """Ids of users that begin so."""
         return await service.search_users(prefix, most)
 
-    @routes.get("/users/{user}", responses=_AWAY)
+    @routes.get("/users/{user:path}", responses=_AWAY)  # ids may hold slashes
     async def user(user: str) -> User:
         """What is known of a user."""
         return await service.user(user)
 
-    @routes.put("/users/{user}", responses={**_WRONG, **_AWAY})
+    @routes.put("/users/{user:path}", responses={**_WRONG, **_AWAY})
     async def set_features(user: str, said: UserFeatures) -> dict[str, bool]:
         """Set features of a user from now on; null takes one back."""
         return {"stored": await service.set_features(user, said.features)}
@@ -97,6 +98,11 @@ def _users(routes: APIRouter, service: Service) -> None:
     async def items(text: str, most: int = _MOST) -> Found:
         """Items of that id, or with that text in their titles."""
         return await service.search_items(text, most)
+
+    @routes.get("/catalogue", responses=_AWAY)
+    async def catalogue() -> Catalogue:
+        """Filters and their values, what can be liked, features, kinds of events and limits."""
+        return service.catalogue()
 
 
 def _health(routes: APIRouter, service: Service) -> None:

@@ -18,6 +18,7 @@ from serving.assignment import assign_all
 from serving.inputs import RequestError, utf8
 from serving.logs import Exposure
 from serving.server.api import (
+    Catalogue,
     EventsAnswer,
     EventsRequest,
     Found,
@@ -31,6 +32,7 @@ from serving.server.api import (
     Taken,
     User,
 )
+from serving.server.catalogue import catalogue
 from serving.server.clock import Clock
 from serving.server.explore import explored, extra
 from serving.server.journal import Journal
@@ -127,6 +129,7 @@ class Service:
             ],
             "store": await self.users.reachable(),
             "milliseconds": self.metrics.quantiles(),
+            "fallbacks": self.metrics.reasons(),
         }
 
     async def similar(self, request: SimilarRequest) -> SimilarAnswer:
@@ -193,6 +196,10 @@ class Service:
         found = await asyncio.to_thread(_items_like, folder / STATE, wanted, most)
         return Found(items=[Item(item=item, title=title) for item, title in found])
 
+    def catalogue(self) -> Catalogue:
+        """What can be asked. Raises: NotServed."""
+        return catalogue(self.versions.find(), self.settings.limits)
+
     def _version(self, user: str | None, label: str | None) -> Version | None:
         """Who answers: the arm's version, or the one that this user has; None where there is none."""
         try:
@@ -233,6 +240,8 @@ class Service:
     def _write_down(self, answer: RecommendAnswer, asked: Asked, propensities: Sequence[float] | None) -> None:
         if answer.source == FALLBACK:
             self.metrics.fallbacks.labels(answer.reason).inc()
+        if not asked.request.shown:
+            return
         for experiment, arm in answer.arms.items():
             self.metrics.exposures.labels(experiment, arm).inc()
         items = [one.item for one in answer.items]
