@@ -6,6 +6,8 @@ admission.py   what is let in: key, size, how many at once
 direct.py      the short way to lists, neighbours and events
 api.py         what requests and answers look like
 routes.py      the friendly interface: /recommend, /similar, /events, /users, /items, health
+catalogue.py   what can be asked
+pages.py       the page at `/`, and /docs; page/ holds their files
 service.py     what answers it: versions, users' state, logs, experiments
 recommend.py   one list, from the model or from popularity
 versions.py    which versions are loaded, and who is answered by which

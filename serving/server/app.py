@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from configs.version import VERSION
 from serving.inputs import RequestError
 from serving.runtime import RuntimeFailure
-from serving.server import routes
+from serving.server import pages, routes
 from serving.server.admission import Admission, App, Message, Receive, Scope, Send
 from serving.server.direct import Direct
 from serving.server.metrics import Metrics
@@ -36,8 +36,10 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
 
 def application(service: Service) -> App:
     """The server around a service."""
-    app = FastAPI(title="twinspire", version=VERSION, redoc_url=None)
+    # FastAPI's own pages of documentation load scripts from elsewhere
+    app = FastAPI(title="twinspire", version=VERSION, docs_url=None, redoc_url=None)
     app.include_router(routes.router(service))
+    app.include_router(pages.router())
     app.include_router(rest.router(service.versions, service.settings.limits.deadline))
     _answer_errors(app)
     direct = Direct(app, routes.posts(service), _failed)
@@ -66,7 +68,8 @@ class _Timed:
             await self._app(scope, receive, sent)
         finally:
             route = scope.get("route")  # the pattern: ids in paths must not become labels
-            self._metrics.answered(getattr(route, "path", "other"), status, time.perf_counter() - started)
+            name = getattr(route, "path_format", getattr(route, "path", "other"))
+            self._metrics.answered(name, status, time.perf_counter() - started)
 
 
 def _failed(error: Exception) -> JSONResponse | None:

@@ -69,13 +69,13 @@ class Running:
 
 
 @contextmanager
-def serving(model: Path, state: Path, *settings: str, ready: bool = True) -> Iterator[Running]:
-    """A server of a model's folder; settings as `--set` has them."""
+def serving(model: Path, state: Path, *settings: str, ready: bool = True, port: int = 0) -> Iterator[Running]:
+    """A server of a model's folder; settings as `--set` has them; any free port by default."""
     usual = ("poll=0.05", f"state={state}", f'logs.folder="{state / "logs"}"', "limits.deadline=10")
     options = [part for one in (*usual, *settings) for part in ("--set", one)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [COMMAND, "serve", str(model), "--port", "0", *options],
+        [COMMAND, "serve", str(model), "--port", str(port), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
