@@ -12,16 +12,19 @@ import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from configs.errors import UserError
-from configs.units import Count, Section
+from configs.units import Section, no_switch
 from serving.manifest import versions
 
 ROLLOUT = "rollout.json"
 STABLE, CANARY, SHADOW = "stable", "canary", "shadow"
+
+
+Number = Annotated[int, BeforeValidator(no_switch), Field(ge=0)]  # of a version; TensorFlow Serving takes 0 for one
 
 
 class RolloutError(UserError):
@@ -31,7 +34,7 @@ class RolloutError(UserError):
 class Canary(Section):
     """A version for a share of users, always the same ones."""
 
-    version: Count | Literal["newest"] = "newest"
+    version: Number | Literal["newest"] = "newest"
     share: float = Field(default=0.05, gt=0, lt=1)
 
 
@@ -42,10 +45,10 @@ class Rollout(Section):
     shadow: asked beside the others, its answers compared and not shown.
     """
 
-    withdrawn: tuple[Count, ...] = ()
-    stable: Count | None = None
+    withdrawn: tuple[Number, ...] = ()
+    stable: Number | None = None
     canary: Canary | None = None
-    shadow: Count | Literal["newest"] | None = None
+    shadow: Number | Literal["newest"] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,16 +81,16 @@ def plan(found: Collection[int], rollout: Rollout) -> Plan:
         before = [one for one in able if one <= rollout.stable]
         stable = before[-1] if before else able[0]
     labels = {STABLE: stable}
-    if canary in able and canary != stable:
+    if canary is not None and canary in able and canary != stable:
         labels[CANARY] = canary
-    if shadow in able and shadow not in labels.values():
+    if shadow is not None and shadow in able and shadow not in labels.values():
         labels[SHADOW] = shadow
     return Plan(labels, rollout.canary.share if rollout.canary and CANARY in labels else 0.0)
 
 
-def _number(said: int | Literal["newest"] | None, newest: int) -> int:
-    """The version that is meant; 0, which none is, where none is."""
-    return newest if said == "newest" else said or 0
+def _number(said: int | Literal["newest"] | None, newest: int) -> int | None:
+    """The version that is meant; None where none is."""
+    return newest if said == "newest" else said
 
 
 def read_rollout(model: Path) -> Rollout:
@@ -123,6 +126,9 @@ def write_rollout(model: Path, rollout: Rollout) -> Path:
 def roll_back(model: Path) -> tuple[int, Plan]:
     """Withdraw the version on trial, or else the stable one; to its number and who serves then.
 
+    Where the newest goes on trial the next one will, too: else a stable version that was named would stay, whatever is
+    published.
+
     Raises: RolloutError where no other version is left.
     """
     rollout, found = read_rollout(model), versions(model)
@@ -130,11 +136,13 @@ def roll_back(model: Path) -> tuple[int, Plan]:
     if not now.labels:
         raise RolloutError(f"rollback: {model} has no version that serves")
     gone = now.labels.get(CANARY, now.labels[STABLE])
-    keep = rollout.stable if rollout.stable != gone else None
-    canary = None if rollout.canary and CANARY in now.labels else rollout.canary
-    after = rollout.model_copy(
-        update={"withdrawn": tuple(sorted({*rollout.withdrawn, gone})), "stable": keep, "canary": canary}
-    )
+    stable = rollout.stable if rollout.stable != gone else None
+    canary = rollout.canary if rollout.canary and rollout.canary.version != gone else None
+    withdrawn = tuple(sorted({*rollout.withdrawn, gone}))
+    after = rollout.model_copy(update={"withdrawn": withdrawn, "stable": stable, "canary": canary})
+    if canary and canary.version == "newest":  # of those that are left none goes on trial again
+        left = plan(found, after.model_copy(update={"canary": None}))
+        after = after.model_copy(update={"stable": left.labels.get(STABLE)})
     then = plan(found, after)
     if not then.labels:
         raise RolloutError(f"rollback: {model} has no version but {gone}; publish another one first")

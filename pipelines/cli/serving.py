@@ -69,7 +69,7 @@ def rollout(
 
     folder = _model(model)
     now = plan(versions(folder), read_rollout(folder))
-    wanted: dict[str, Any] = {"stable": None, "canary": None} if promote else {}
+    wanted: dict[str, Any] = {"stable": None, "canary": None, "shadow": None} if promote else {}
     if stable is not None:
         wanted["stable"] = None if stable == "newest" else _number("--stable", stable)
     if canary is not None:

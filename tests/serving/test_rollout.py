@@ -139,3 +139,25 @@ def test_a_change_that_cannot_be_changes_nothing(tmp_path, wanted, message):
     with pytest.raises(RolloutError, match=message):
         change(folder, **wanted)
     assert read_rollout(folder) == Rollout(withdrawn=(1,))
+
+
+@pytest.mark.parametrize(("found", "said", "labels"), [([0, 1], {}, {"stable": 1}), ([0], {}, {"stable": 0})])
+def test_a_version_may_be_called_0(found, said, labels):
+    assert plan(found, Rollout.model_validate(said)).labels == labels
+
+
+def test_version_0_can_be_withdrawn(tmp_path):
+    folder = model(tmp_path, 0, 1)
+    write_rollout(folder, Rollout(stable=0))
+    assert roll_back(folder)[0] == 0
+    assert read_rollout(folder).withdrawn == (0,)
+
+
+@pytest.mark.parametrize("stable", [2, None])
+def test_after_a_rollback_of_a_trial_the_next_version_is_on_trial(tmp_path, stable):
+    folder = model(tmp_path, 1, 2, 3)
+    write_rollout(folder, Rollout(canary=Canary(share=0.1), stable=stable))
+    gone, then = roll_back(folder)
+    assert (gone, then.labels) == (3, {"stable": 2})
+    assert plan([1, 2, 3, 4], read_rollout(folder)).labels == {"stable": 2, "canary": 4}
+    assert roll_back(folder)[1].labels == {"stable": 1}

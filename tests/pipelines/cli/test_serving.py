@@ -79,3 +79,8 @@ def test_what_cannot_be_is_said(model, options, message):
 def test_a_version_is_no_model(model):
     (model / "3" / "manifest.json").write_text("{}")
     assert f"name the folder of all versions, {model}" in refused("rollback", model / "3")
+
+
+def test_what_is_promoted_answers_everyone_whatever_was_compared_before(model):
+    assert said("rollout", model, "--shadow", "newest")["stable"] == "version 2"
+    assert said("rollout", model, "--promote") == {"stable": "version 3", "next": f"twinspire serve {model}"}
