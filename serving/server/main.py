@@ -97,6 +97,7 @@ def _bound(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        found.listen()  # from now on nobody else can have it, and nobody who was told the address is turned away
     except OSError as error:
         found.close()
         raise UserError(f"serve: {host}:{port} cannot be had: {error.strerror}; choose another --port") from None

@@ -44,7 +44,9 @@ async def start(
     as `x-api-key` in their metadata, but for health; calls: at once, more are refused with RESOURCE_EXHAUSTED.
     Raises: RuntimeError where it cannot listen there.
     """
-    server = grpc.aio.server(interceptors=[_Keyed(key)] if key else (), maximum_concurrent_rpcs=calls)
+    # else a second server at the same port would take half of its calls, and neither would say so
+    alone = [("grpc.so_reuseport", 0)]
+    server = grpc.aio.server(interceptors=[_Keyed(key)] if key else (), options=alone, maximum_concurrent_rpcs=calls)
     server.add_generic_rpc_handlers((*_prediction(models, seconds), *_health(models)))
     server.add_insecure_port(address)
     await server.start()

@@ -274,6 +274,19 @@ def test_health_follows_the_model():
     assert asyncio.run(story()) == [kinds.NOT_SERVING, kinds.SERVING]
 
 
+def test_two_servers_do_not_share_a_port():
+    async def story() -> None:
+        address = f"127.0.0.1:{free_port()}"
+        server = await start(Fixed("one", [], {}), address, 1.0)
+        try:
+            with pytest.raises(RuntimeError):
+                await start(Fixed("two", [], {}), address, 1.0)
+        finally:
+            await server.stop(0)
+
+    asyncio.run(story())
+
+
 def test_the_key_is_asked_for_but_not_for_health(examples):
     async def story() -> list[str]:
         address, found = f"127.0.0.1:{free_port()}", []
