@@ -21,7 +21,8 @@ _ROUNDING = 1e-9  # shares such as .1 ten times may add up to a little more than
 class Arm(Section):
     """One of an experiment's ways to answer. What is not set is as for queries outside of it.
 
-    share: of all queries; label: of the model version that answers, such as "stable" or "canary"; policy: popularity
+    share: of all queries; label: of the model version that answers, such as "stable" or "canary", and "stable" where
+    another arm of the experiment names one; policy: popularity
     answers without the model; relevance: in place of `rerank.relevance`.
     """
 

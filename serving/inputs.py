@@ -68,11 +68,16 @@ class InputBuilder:
         liked, chosen = self._liked(_ids("likes", likes))
         items, times = items + chosen, times + [now] * len(chosen)
         inputs = {"time": np.array([now], np.int64), "history": _strings([items])}
-        inputs |= {"likes": _strings([liked])} if self._takes("likes") else {}
+        inputs |= {"likes": _strings([liked])} if self.takes("likes") else {}
         inputs["history_time"] = np.array([times], np.int64).reshape(1, len(items))
-        values = {**self._manifest["defaults"], **(stored.features if stored else {}), **given}
+        known = {**self._manifest["defaults"], **given}
+        of_query = stored.features if stored else {}
         for feature in self._features:
-            inputs[feature.name] = raw_value(feature, values.get(feature.name), now)
+            name = feature.name
+            if name in of_query and name not in given:
+                inputs[name] = _stored_value(feature, of_query[name], known.get(name), now)
+            else:
+                inputs[name] = raw_value(feature, known.get(name), now)
         return inputs
 
     def item(self, item: str) -> dict[str, np.ndarray]:
@@ -100,7 +105,7 @@ class InputBuilder:
 
         Raises: RequestError.
         """
-        if not self._takes("relevance"):
+        if not self.takes("relevance"):
             if relevance is not None:
                 raise RequestError(f"relevance: {self._folder} takes none, {_OLDER}")
             return {}
@@ -109,7 +114,7 @@ class InputBuilder:
 
     def _liked(self, likes: Sequence[str]) -> tuple[list[str], list[str]]:
         """The names among what is liked, and the items. Raises: RequestError."""
-        if likes and not self._takes("likes"):
+        if likes and not self.takes("likes"):
             raise RequestError(f"likes: {self._folder} takes none, {_OLDER}")
         known = self._likes if likes else {}
         names = [like for like in likes if like in known]
@@ -123,7 +128,8 @@ class InputBuilder:
     def _likes(self) -> dict[str, None]:
         return dict.fromkeys(self._state.likes())
 
-    def _takes(self, name: str) -> bool:
+    def takes(self, name: str) -> bool:
+        """Whether `recommend` has this input; bundles of older versions lack some."""
         return name in self._manifest["signatures"]["recommend"]["inputs"]
 
 
@@ -137,7 +143,7 @@ def raw_value(feature: Feature, value: Any, now: int) -> np.ndarray:
     if feature.kind == "vector":
         try:
             vector = np.zeros(feature.width) if value is None else np.asarray(value, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             vector = np.empty(0)
         if vector.shape != (feature.width,) or not (np.abs(vector) <= _LARGEST["number"]).all():
             raise RequestError(f"{feature.name}: found {value!r}, expected {feature.width} finite numbers")
@@ -146,13 +152,22 @@ def raw_value(feature: Feature, value: Any, now: int) -> np.ndarray:
         return np.array([now if value is None else int(_number(feature, value))], np.int64)
     if feature.kind == "multi_category" and isinstance(value, (list, tuple)):
         value = feature.separator.join(map(str, value))
-    return np.array(["" if value is None else str(value)], object)
+    return np.array(["" if value is None else utf8(feature.name, str(value))], object)
+
+
+def _stored_value(feature: Feature, stored: Any, default: Any, now: int) -> np.ndarray:
+    """A stored value, or the default where it does not fit: it may be older than what the feature is today, and the
+    request is not to blame. Raises: RequestError where the default does not fit either."""
+    try:
+        return raw_value(feature, stored, now)
+    except RequestError:
+        return raw_value(feature, default, now)
 
 
 def _number(feature: Feature, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not abs(number) <= _LARGEST[feature.kind]:  # NaN is not
         found = "nothing" if value is None else repr(value)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -106,6 +107,18 @@ def seal_id(folder: Path) -> str | None:
         return json.loads((folder / MANIFEST).read_text())["id"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def stamp(folder: Path) -> str:
+    """What changes when a file of a folder comes, goes, or is written or replaced, without reading any: for who waits
+    for a change. Not when contents were made, which a copy keeps; and a file that is gone may leave its number to
+    another one."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        with suppress(OSError):  # gone meanwhile
+            said = path.stat()
+            found.append((str(path), said.st_ctime_ns, said.st_ino, said.st_size))
+    return digest(found)
 
 
 def _identity(manifest: Mapping[str, Any]) -> str:

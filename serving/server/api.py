@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_LONGEST = 1_000  # characters of an id
-Id = Annotated[str, Field(min_length=1, max_length=_LONGEST)]
-Value = str | float | bool | list[str] | list[float] | None  # of a feature
+LONGEST = 1_000  # characters of an id
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST)]
+# of a feature; whole numbers stay whole: a category 5 is not "5.0"
+Value = str | int | float | bool | list[str | int | float] | None
 Time = Annotated[int, Field(strict=True, ge=-(2**62), le=2**62, description="On the events' time axis.")]
 
 
@@ -105,7 +106,7 @@ class NewEvent(_Strict):
     user: Id
     item: Id
     time: Time | None = None
-    kind: str | None = Field(None, max_length=_LONGEST, description="Of event, where the events name kinds.")
+    kind: str | None = Field(None, max_length=LONGEST, description="Of event, where the events name kinds.")
     value: float | None = None
     rating: float | None = None
     context: dict[str, Value] = Field({}, description="Features of the event, by name.")

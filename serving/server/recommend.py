@@ -65,19 +65,19 @@ def inputs_of(version: Version, asked: Asked, more: int = 0) -> Arrays:
     return inputs | builder.limits(said.k + more, said.exclude, said.filters) | builder.reranking(said.relevance)
 
 
-async def recommend(version: Version, asked: Asked, inputs: Arrays, seconds: float) -> Answer:
-    """The version's list, or popularity's where it has none in time."""
+async def recommend(version: Version, asked: Asked, inputs: Arrays, seconds: float, popular: Popular | None) -> Answer:
+    """The version's list, or that of `popular` where it has none in time."""
     try:
         answer = await version.run_one("recommend", inputs, seconds)
     except (WorkerGone, DeadlinePassed, RuntimeFailure) as error:
-        return fallback(version.popular, asked, _reason(error))
+        return fallback(popular, asked, _reason(error))
     except ValueError as error:  # inputs that do not fit the signature
         raise RequestError(f"recommend: {error}") from None
     source = MODEL if version.manifest.get("policy", "model") == "model" else POPULARITY
     found = Answer(_listed(version, answer, asked.request.explain), source)
     if found.items:
         return found
-    spare = fallback(version.popular, asked, "empty")
+    spare = fallback(popular, asked, "empty")
     return spare if spare.items else found  # where neither has any, filters leave none
 
 
@@ -87,8 +87,8 @@ def fallback(popular: Popular | None, asked: Asked, reason: str) -> Answer:
         return Answer([], FALLBACK, reason)
     said = asked.request
     segment = asked.features().get(popular.segment) if popular.segment else None
-    barred = {*said.exclude, *(() if popular.again else asked.history)}
-    ids = popular.best(str(segment or ""), said.k, barred, said.filters)
+    barred = {*said.exclude, *(() if popular.again else (*asked.history, *said.likes))}
+    ids = popular.best("" if segment is None else str(segment), said.k, barred, said.filters)
     listed = [Listed(item=item, title=popular.items[item].title, score=0.0, source=POPULARITY) for item in ids]
     return Answer(listed, FALLBACK, reason)
 

@@ -6,13 +6,14 @@ What is asked most, `posts`, goes past FastAPI, which only describes it: see `di
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from serving.server.api import (
+    LONGEST,
     Catalogue,
     EventsAnswer,
     EventsRequest,
@@ -33,6 +34,7 @@ _Responses = dict[int | str, dict[str, Any]]
 _WRONG: _Responses = {422: {"model": Failure, "description": "What was asked is wrong; the error names the field."}}
 _AWAY: _Responses = {503: {"model": Failure, "description": "No version serves, or too many requests wait."}}
 _MOST = Query(10, ge=1, le=100)
+_User = Annotated[str, Path(min_length=1, max_length=LONGEST)]
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -85,12 +87,12 @@ def _users(routes: APIRouter, service: Service) -> None:
         return await service.search_users(prefix, most)
 
     @routes.get("/users/{user:path}", responses=_AWAY)  # ids may hold slashes
-    async def user(user: str) -> User:
+    async def user(user: _User) -> User:
         """What is known of a user."""
         return await service.user(user)
 
     @routes.put("/users/{user:path}", responses={**_WRONG, **_AWAY})
-    async def set_features(user: str, said: UserFeatures) -> dict[str, bool]:
+    async def set_features(user: _User, said: UserFeatures) -> dict[str, bool]:
         """Set features of a user from now on; null takes one back."""
         return {"stored": await service.set_features(user, said.features)}
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
-from configs.experiments import Arm
+from configs.experiments import Arm, Experiment
 from configs.serving import Serving
 from serving.assignment import assign_all
 from serving.inputs import RequestError, utf8
 from serving.logs import Exposure
+from serving.popular import POPULAR
+from serving.rollout import STABLE
 from serving.server.api import (
     Catalogue,
     EventsAnswer,
@@ -43,9 +45,8 @@ from serving.server.spare import Spare
 from serving.server.users import Users
 from serving.server.version import Version
 from serving.server.versions import Versions
-from serving.state import STATE, State
 from serving.store import open_store
-from serving.store.base import Event
+from serving.store.base import READ, Event
 from serving.tfserving.models import NotServed
 
 _NOBODY = Arm(share=0)  # what is done for who is in no experiment
@@ -61,7 +62,7 @@ class Service:
         self._spare = Spare(Path(settings.state) / _POPULAR)
         self._journal = Journal(settings.logs, metrics)
         self._shadow, self._clock = Shadow(metrics), Clock(settings.clock)
-        self._arms = {one.name: one.arms for one in settings.experiments}
+        self._arms = {one.name: _answered(one) for one in settings.experiments}
         self._random = random.Random()
         self._watching: asyncio.Task[None] | None = None
 
@@ -76,7 +77,8 @@ class Service:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"state: {folder} cannot be made: {error.strerror}") from None
-        store = await open_store(settings.store or str(folder / "store.sqlite"))
+        read = min(READ, settings.limits.deadline / 2)  # a store that hangs leaves time for the model
+        store = await open_store(settings.store or str(folder / "store.sqlite"), read=read)
         service = cls(model, settings, metrics, Users(store, metrics))
         service.versions.on_swap(service._swapped)
         service._watching = asyncio.ensure_future(service.versions.watch())
@@ -87,9 +89,9 @@ class Service:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait({self._watching})
+        await asyncio.to_thread(self._journal.close)  # first: whoever waits for the end may not wait long
         await self.versions.close()
         await self.users.close()
-        await asyncio.to_thread(self._journal.close)
 
     async def recommend(self, request: RecommendRequest) -> RecommendAnswer:
         """A list, whatever happens. Raises: RequestError for what was asked wrongly."""
@@ -98,7 +100,8 @@ class Service:
         arms = assign_all(self.settings.experiments, request.user) if request.user is not None else {}
         arm = self._arm(arms)
         version = self._version(request.user, arm.label)
-        if arm.relevance is not None and request.relevance is None:
+        weighs = version is not None and version.bundle.inputs.takes("relevance")
+        if arm.relevance is not None and request.relevance is None and weighs:
             request = request.model_copy(update={"relevance": arm.relevance})
         answer, asked = await self._answer(version, request, arm, started)
         seconds = time.perf_counter() - started
@@ -170,10 +173,11 @@ class Service:
     async def user(self, user: str) -> User:
         """What is known of a user. Raises: NotServed."""
         version = self.versions.find()
-        state = await self.users.state(utf8("user", user), version)
-        if state is None:
-            return User(user=user, known=False, features={}, history=[])
-        titles = version.bundle.state.titles(list(dict.fromkeys(state.history)))
+        with version.in_use():
+            state = await self.users.state(utf8("user", user), version)
+            if state is None:
+                return User(user=user, known=False, features={}, history=[])
+            titles = version.bundle.state.titles(list(dict.fromkeys(state.history)))
         pairs = zip(reversed(state.history), reversed(state.history_time), strict=True)
         history = [Taken(item=item, title=titles.get(item, item), time=moment) for item, moment in pairs]
         return User(user=user, known=True, features=dict(state.features), history=history)
@@ -192,8 +196,9 @@ class Service:
 
     async def search_items(self, text: str, most: int) -> Found:
         """Items of that id, or with that text in their titles. Raises: NotServed."""
-        folder, wanted = self.versions.find().bundle.folder, utf8("text", text)
-        found = await asyncio.to_thread(_items_like, folder / STATE, wanted, most)
+        version, wanted = self.versions.find(), utf8("text", text)
+        with version.in_use():
+            found = await asyncio.to_thread(version.searched.items_like, wanted, most)
         return Found(items=[Item(item=item, title=title) for item, title in found])
 
     def catalogue(self) -> Catalogue:
@@ -218,10 +223,11 @@ class Service:
             state = await self.users.state(utf8("user", user), version) if user is not None else None
             asked = Asked(request, state, self._clock.now(version) if request.time is None else request.time)
             inputs = inputs_of(version, asked, extra(self.settings.explore))  # whoever answers, a wrong one is refused
-            if arm.policy == POPULARITY:
-                return replace(fallback(version.popular, asked, ""), source=POPULARITY, reason=None), asked
+            popular = version.popular or self._spare.popular  # bundles of older versions have none
+            if arm.policy == POPULARITY and popular is not None:
+                return replace(fallback(popular, asked, ""), source=POPULARITY, reason=None), asked
             left = self.settings.limits.deadline - (time.perf_counter() - started)
-            answer = await recommend(version, asked, inputs, max(left, 0.0))
+            answer = await recommend(version, asked, inputs, max(left, 0.0), popular)
             items, likely = explored(answer.items, request.k, self.settings.explore, self._random)
             return replace(answer, items=items, propensities=likely), asked
 
@@ -275,8 +281,19 @@ class Service:
                 raise RequestError(f"{name}: found {len(values)} values, expected at most {limits.ids}")
 
     def _swapped(self, version: Version) -> None:
-        self._spare.keep(version.popular)
+        self._spare.keep(version.popular, version.bundle.folder / POPULAR)
         self._journal.serve(version.bundle.config)
+
+
+def _answered(experiment: Experiment) -> dict[str, Arm]:
+    """An experiment's arms. Where one is answered by a version of its own, those that name none have the stable one: a
+    canary's share of them would be answered as the arm that it is compared with."""
+    if all(arm.label is None for arm in experiment.arms.values()):
+        return experiment.arms
+    return {
+        name: arm if arm.label or arm.policy == POPULARITY else arm.model_copy(update={"label": STABLE})
+        for name, arm in experiment.arms.items()
+    }
 
 
 def _event(number: int, said: NewEvent, now: int) -> Event:
@@ -286,11 +303,3 @@ def _event(number: int, said: NewEvent, now: int) -> Event:
         return Event(said.user, said.item, moment, said.kind or "", said.value, said.rating, said.context)
     except ValueError as error:
         raise RequestError(f"events.{number}.{error}") from None
-
-
-def _items_like(path: Path, text: str, most: int) -> list[tuple[str, str]]:
-    state = State(path)  # of its own: a long search must not hold up those who are asked for lists
-    try:
-        return state.items_like(text, most)
-    finally:
-        state.close()

@@ -32,7 +32,7 @@ class Shadow:
     async def _compare(self, version: Version, asked: Asked, shown: Sequence[str]) -> None:
         try:
             with version.in_use():
-                answer = await recommend(version, asked, inputs_of(version, asked), _SECONDS)
+                answer = await recommend(version, asked, inputs_of(version, asked), _SECONDS, None)
         except UserError:
             self._metrics.shadow.labels("refused").inc()
             return

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from pathlib import Path
 
 from serving.manifest import BundleError
-from serving.popular import Popular, read_popular, write_popular
+from serving.popular import Popular, read_popular
 
 _log = logging.getLogger("twinspire.spare")
 
@@ -24,14 +25,15 @@ class Spare:
             _log.error("%s", error)
             self.popular = None
 
-    def keep(self, popular: Popular | None) -> None:
-        """Keep these instead. A file that cannot be written costs the next start, not this server."""
+    def keep(self, popular: Popular | None, file: Path) -> None:
+        """Keep these instead, which were read from a file. One that cannot be copied costs the next start, not this
+        server."""
         if popular is None or popular is self.popular:
             return
         self.popular = popular
         partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            write_popular(partial, popular)
+            shutil.copyfile(file, partial)  # not written anew: all others would wait for it
             os.replace(partial, self._path)
         except OSError as error:
             _log.error("popular items could not be kept in %s: %s", self._path, error)

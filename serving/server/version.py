@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 from configs.serving import Runtime
 from serving.bundle import Bundle
 from serving.golden import read_golden
-from serving.manifest import verify
+from serving.manifest import BundleError, stamp, verify
 from serving.popular import POPULAR, Popular, read_popular
 from serving.server.batching import Batcher
+from serving.state import STATE, State
 from serving.worker.supervisor import Supervisor
 from serving.worker.wire import Arrays
 
@@ -29,6 +30,7 @@ class Version:
     def __init__(self, bundle: Bundle, popular: Popular | None, worker: Supervisor, runtime: Runtime) -> None:
         self.number = int(bundle.folder.name)
         self.bundle, self.popular = bundle, popular
+        self.searched = State(bundle.folder / STATE)  # a long search must not hold up those who are asked for lists
         self._worker = worker
         self._batcher = Batcher(worker.run, runtime.batch)
         self._users = 0
@@ -42,8 +44,8 @@ class Version:
         Raises: BundleError for a folder that is damaged or answers otherwise; RuntimeFailure for a graph that cannot be
         loaded; WorkerGone where its process died.
         """
-        bundle, popular = await asyncio.to_thread(_opened, folder)
-        worker = await Supervisor.start(folder, connections=runtime.calls, threads=runtime.threads)
+        bundle, popular, check = await asyncio.to_thread(_opened, folder)
+        worker = await Supervisor.start(folder, connections=runtime.calls, threads=runtime.threads, check=check)
         try:
             for golden in await asyncio.to_thread(read_golden, folder):
                 golden.hold(folder, await worker.run("recommend", golden.inputs, _GOLDEN))
@@ -61,6 +63,11 @@ class Version:
     def ready(self) -> bool:
         """Whether its process is there."""
         return self._worker.ready
+
+    @property
+    def lost(self) -> bool:
+        """Whether its process died, and its folder holds something else by now."""
+        return self._worker.lost
 
     @property
     def restarts(self) -> int:
@@ -112,8 +119,16 @@ class Version:
             await asyncio.wait_for(self._unused.wait(), seconds)
         await self._worker.close()
         self.bundle.state.close()
+        self.searched.close()
 
 
-def _opened(folder: Path) -> tuple[Bundle, Popular | None]:
+def _opened(folder: Path) -> tuple[Bundle, Popular | None, Callable[[], None]]:
+    before = stamp(folder)
     bundle = Bundle(folder, verify(folder))
-    return bundle, read_popular(folder / POPULAR)
+
+    def check() -> None:
+        """Raises: BundleError where the folder holds something else than what was verified."""
+        if stamp(folder) != before and verify(folder)["id"] != bundle.manifest["id"]:
+            raise BundleError(f"bundle: {folder} was replaced by another one")
+
+    return bundle, read_popular(folder / POPULAR), check

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -17,21 +18,21 @@ from typing import NamedTuple
 from configs.errors import UserError
 from configs.serving import Serving
 from serving.assignment import place
-from serving.manifest import MANIFEST, BundleError, versions
+from serving.manifest import BundleError, stamp, versions
 from serving.rollout import CANARY, SHADOW, STABLE, Plan, Rollout, RolloutError, plan, read_rollout
 from serving.runtime import RuntimeFailure
 from serving.server.metrics import Metrics
 from serving.server.version import Version
 from serving.tfserving.models import NotServed, VersionState
-from serving.worker.process import WorkerGone
+from serving.worker.process import DeadlinePassed, WorkerGone
 
 _AGAIN = 30.0  # seconds after which a version is tried again that failed for want of a process
 _log = logging.getLogger("twinspire.versions")
 
 
 class _Refusal(NamedTuple):
-    stamp: tuple[int, int] | None  # of the manifest that was refused
-    until: float | None  # by the loop's clock; None for as long as the stamp stands
+    stamp: str  # of the folder that was refused
+    until: float | None  # by the monotonic clock; None for as long as the stamp stands
     code: str
     message: str
 
@@ -47,6 +48,8 @@ class Versions:
         self._retiring: dict[int, asyncio.Task[None]] = {}
         self._refused: dict[int, _Refusal] = {}
         self._plan, self._rollout = Plan({}), Rollout()
+        self._broken = ""  # what is wrong with the rollout's file
+        self._told: Version | None = None  # the one that `_on_swap` was called with
         self._on_swap: Callable[[Version], None] = lambda _: None
 
     @property
@@ -92,9 +95,9 @@ class Versions:
 
     def states(self) -> list[VersionState]:
         """What is there of the model's versions, the newest first."""
-        found = {number: VersionState(number, "AVAILABLE", "OK", "") for number in self._loaded}
+        found = {n: VersionState(n, "END", said.code, said.message) for n, said in self._refused.items()}
         found |= {number: VersionState(number, "UNLOADING", "OK", "") for number in self._retiring}
-        found |= {n: VersionState(n, "END", said.code, said.message) for n, said in self._refused.items()}
+        found |= {number: VersionState(number, "AVAILABLE", "OK", "") for number in self._loaded if self._has(number)}
         if self._loading is not None:
             found[self._loading] = VersionState(self._loading, "LOADING", "OK", "")
         return [found[number] for number in sorted(found, reverse=True)]
@@ -110,15 +113,17 @@ class Versions:
 
     async def look(self) -> None:
         """Bring what is loaded in line with what is there; the old ones answer until the new ones are ready."""
-        self._read_rollout()
-        found = await asyncio.to_thread(versions, self.model)
-        self._forget(found)
-        while True:
+        await asyncio.to_thread(self._forget)
+        while True:  # loading takes its time, in which versions come and are withdrawn
+            await asyncio.to_thread(self._read_rollout)
+            found = await asyncio.to_thread(versions, self.model)
             wanted = plan([number for number in found if number not in self._refused], self._rollout)
-            missing = [number for number in wanted.labels.values() if number not in self._loaded]
+            missing = [number for number in wanted.labels.values() if not self._has(number)]
             if not missing:
                 break
             await self._load(missing[0])
+            if self.stable is None and self._has(wanted.labels[STABLE]):  # nobody waits for a canary to be loaded
+                self._swap(Plan({STABLE: wanted.labels[STABLE]}))
         if wanted.labels:  # with nothing to serve instead, those that are loaded go on
             self._swap(wanted)
         for number, version in self._loaded.items():
@@ -128,61 +133,78 @@ class Versions:
         """End every process."""
         self._plan = Plan({})
         self._retire_others()
-        await asyncio.gather(*self._retiring.values())
+        await asyncio.gather(*self._retiring.values(), return_exceptions=True)  # one that fails keeps nobody else
 
     def _read_rollout(self) -> None:
         try:
             self._rollout = read_rollout(self.model)
+            self._broken = ""
         except RolloutError as error:  # what was decided before stands
-            self._metrics.refused.labels("rollout").inc()
-            _log.error("%s", error)
+            if str(error) != self._broken:  # once, not at each look
+                self._metrics.refused.labels("rollout").inc()
+                _log.error("%s", error)
+            self._broken = str(error)
+
+    def _has(self, number: int) -> bool:
+        return number in self._loaded and not self._loaded[number].lost
 
     async def _load(self, number: int) -> None:
         if number in self._retiring:  # it was wanted, then not, and now again
             await self._retiring[number]
-        stamp, self._loading = _stamp(self.model / str(number)), number
+        folder, self._loading = self.model / str(number), number
+        found = await asyncio.to_thread(stamp, folder)
         try:
-            self._loaded[number] = await Version.load(self.model / str(number), self._settings.runtime)
+            version = await Version.load(folder, self._settings.runtime)
+        except Exception as error:  # whatever it is: one version must not keep the others from being served
+            self._refuse(number, found, error)
+        else:
+            if number in self._loaded:  # it was lost
+                self._retire(number, self._loaded[number])
+            self._loaded[number] = version
             _log.info("version %d of %s is ready", number, self.name)
-        except (UserError, RuntimeFailure, WorkerGone, OSError) as error:
-            self._refuse(number, stamp, error)
         finally:
             self._loading = None
 
-    def _refuse(self, number: int, stamp: tuple[int, int] | None, error: Exception) -> None:
+    def _refuse(self, number: int, found: str, error: Exception) -> None:
         reason = "damaged" if isinstance(error, BundleError) else type(error).__name__
-        lasting = isinstance(error, (UserError, RuntimeFailure))
-        until = None if lasting else asyncio.get_running_loop().time() + _AGAIN
+        lasting = not isinstance(error, (WorkerGone, DeadlinePassed, OSError))
+        until = None if lasting else time.monotonic() + _AGAIN
         code = error.code if isinstance(error, RuntimeFailure) else "DATA_LOSS" if lasting else "UNAVAILABLE"
-        self._refused[number] = _Refusal(stamp, until, code, str(error))
+        expected = isinstance(error, (UserError, RuntimeFailure, WorkerGone, DeadlinePassed, OSError))
+        message = str(error) if expected else f"{type(error).__name__}: {error}"
+        self._refused[number] = _Refusal(found, until, code, message)
         self._metrics.refused.labels(reason).inc()
-        _log.error("version %d of %s is not served: %s", number, self.name, error)
+        _log.error("version %d of %s is not served: %s", number, self.name, message, exc_info=not expected)
 
-    def _forget(self, found: list[int]) -> None:
+    def _forget(self) -> None:
         """Refusals of versions that are gone, that were changed since, or whose time is over."""
-        now = asyncio.get_running_loop().time()
         for number, said in list(self._refused.items()):
-            over = said.until is not None and now >= said.until
-            if number not in found or over or _stamp(self.model / str(number)) != said.stamp:
+            over = said.until is not None and time.monotonic() >= said.until
+            if over or stamp(self.model / str(number)) != said.stamp:
                 del self._refused[number]
 
     def _swap(self, wanted: Plan) -> None:
+        stable = self._loaded[wanted.labels[STABLE]]
         if wanted.labels != self._plan.labels:
             self._metrics.swaps.inc()
             self._metrics.served.clear()
             for label, number in wanted.labels.items():
                 self._metrics.served.labels(label).set(number)
             _log.info("%s: %s", self.name, ", ".join(f"{label} {n}" for label, n in wanted.labels.items()))
-            self._on_swap(self._loaded[wanted.labels[STABLE]])
+        if wanted.labels != self._plan.labels or stable is not self._told:
+            self._on_swap(stable)
+            self._told = stable
         self._plan = wanted
         self._retire_others()
 
     def _retire_others(self) -> None:
         for number in set(self._loaded) - self._plan.wanted:
-            version = self._loaded.pop(number)
-            task = asyncio.ensure_future(version.retire(2 * self._settings.limits.deadline + 1))
-            self._retiring[number] = task
-            task.add_done_callback(partial(self._gone, number))
+            self._retire(number, self._loaded.pop(number))
+
+    def _retire(self, number: int, version: Version) -> None:
+        task = asyncio.ensure_future(version.retire(2 * self._settings.limits.deadline + 1))
+        self._retiring[number] = task
+        task.add_done_callback(partial(self._gone, number))
 
     def _gone(self, number: int, _: asyncio.Task[None]) -> None:
         self._retiring.pop(number, None)
@@ -197,15 +219,3 @@ def _words(name: str, number: int | None, label: str | None) -> str:
     return (
         f"Unrecognized servable version label: {label}" if label else f"Servable not found for request: Latest({name})"
     )
-
-
-def _stamp(folder: Path) -> tuple[int, int] | None:
-    """What changes when a version is replaced; None where it has no manifest.
-
-    Not when its contents were changed, which a copy keeps; and a file that is gone may leave its number to another one.
-    """
-    try:
-        said = (folder / MANIFEST).stat()
-    except OSError:
-        return None
-    return said.st_ctime_ns, said.st_ino

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from serving.manifest import BundleError
 from serving.worker.process import Worker, WorkerGone
 from serving.worker.wire import Arrays
 
@@ -20,18 +21,27 @@ _SOON = 10.0  # seconds
 class Supervisor:
     """`Worker` that comes back. While there is no process calls fail at once with `WorkerGone`, which says why."""
 
-    def __init__(self, start: Callable[[], Awaitable[Worker]], worker: Worker) -> None:
-        self._start = start
+    def __init__(
+        self, start: Callable[[], Awaitable[Worker]], worker: Worker, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._start, self._check = start, check
         self._worker: Worker | None = worker
         self._closing, self._pause, self._why = False, _FIRST, ""
         self.restarts = 0
+        self.lost = False  # whether what is to be started again is not what was started
         self._watch = asyncio.ensure_future(self._keep(worker))
 
     @classmethod
-    async def start(cls, folder: Path, *, connections: int, threads: int | None = None) -> Supervisor:
-        """Like `Worker.start`, and with its errors: a bundle that never was ready is not tried again."""
+    async def start(
+        cls, folder: Path, *, connections: int, threads: int | None = None, check: Callable[[], None] = lambda: None
+    ) -> Supervisor:
+        """Like `Worker.start`, and with its errors: a bundle that never was ready is not tried again.
+
+        check: called before another start, in a thread; its BundleError says that the folder holds something else by
+        now, which is `lost` and not started.
+        """
         begin = partial(Worker.start, folder, connections=connections, threads=threads)
-        return cls(begin, await begin())
+        return cls(begin, await begin(), check)
 
     @property
     def ready(self) -> bool:
@@ -80,8 +90,12 @@ class Supervisor:
             await asyncio.sleep(self._pause)
             self._pause = min(2 * self._pause, _LONGEST)
             try:
+                await asyncio.to_thread(self._check)
                 self._worker = await self._start()
+                self.lost = False
                 return self._worker
+            except BundleError as error:
+                self.lost, self._why = True, str(error)
             except Exception as error:  # whatever it is, there is nothing to do but to try again
                 self._why = f"{type(error).__name__}: {error}"
             if self._closing:

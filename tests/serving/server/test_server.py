@@ -459,6 +459,7 @@ def test_a_canary_answers_its_share_of_users_and_always_the_same(exact_bundle, s
     publish(scann_bundle, model, 2)
     write_rollout(model, Rollout(canary=Canary(share=0.3)))
     with serving(model, tmp_path / "state") as running:
+        running.until(lambda: "canary" in running.status()["labels"], "the canary")
         users = [f"u{number}" for number in range(60)]
         versions = {user: running.ask(user=user, k=1)["version"] for user in users}
         assert versions == {user: 2 if place("canary of small", user) < 0.3 else 1 for user in users}

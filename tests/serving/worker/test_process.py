@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from serving.bundle import load_bundle
+from serving.manifest import BundleError
 from serving.runtime import RuntimeFailure
 from serving.worker.process import DeadlinePassed, Worker, WorkerGone
 from serving.worker.supervisor import Supervisor
@@ -336,3 +337,30 @@ def test_neither_side_imports_what_is_heavy():
     code = "import serving.worker.__main__, serving.worker.supervisor, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"tensorflow", "pydantic", "pandas", "scann", "tf_keras"} & set(loaded)
+
+
+def test_what_was_replaced_is_not_started_again():
+    said = iter([BundleError("bundle: replaced"), None])
+    started: list[bool] = []
+    keeper: list[Supervisor] = []
+
+    def check() -> None:
+        if error := next(said, None):
+            raise error
+
+    async def start() -> Mortal:
+        started.append(keeper[0].lost)
+        return Mortal(60)
+
+    async def told() -> None:
+        worker = Supervisor(start, Mortal(0.01), check)
+        keeper.append(worker)
+        await eventually(lambda: worker.lost)
+        assert started == []
+        with pytest.raises(WorkerGone, match="bundle: replaced"):
+            await worker.run("recommend", {}, 1)
+        await eventually(lambda: worker.ready)
+        assert (started, worker.lost) == ([True], False)
+        await worker.close()
+
+    asyncio.run(told())

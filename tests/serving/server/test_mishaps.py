@@ -1,0 +1,264 @@
+"""What goes wrong around versions, users and experiments, and what the server makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from configs.serving import Serving
+from serving.golden import GOLDEN
+from serving.manifest import seal
+from serving.popular import EVERYONE, POPULAR
+from serving.rollout import Canary, Rollout, write_rollout
+from serving.server.metrics import Metrics
+from serving.server.versions import Versions
+from tests.serving import small
+from tests.serving.server.running import Running, serving
+from tests.serving.small import END
+
+
+def publish(bundle: Path, model: Path, number: int) -> Path:
+    model.mkdir(exist_ok=True)
+    partial = small.copy(bundle, model / f".partial-{number}")
+    return partial.rename(model / str(number))
+
+
+def sealed_again(folder: Path, **facts: Any) -> Path:
+    """A bundle whose manifest says what was changed in it."""
+    said = json.loads((folder / "manifest.json").read_text()) | facts
+    (folder / "manifest.json").unlink()
+    seal(folder, {name: value for name, value in said.items() if name not in ("files", "id")})
+    return folder
+
+
+def with_golden(folder: Path, change: Any) -> None:
+    golden = json.loads((folder / GOLDEN).read_text())
+    (folder / GOLDEN).write_text(json.dumps(change(golden)))
+
+
+# --- versions -------------------------------------------------------------------------------------------------
+
+
+def test_one_version_that_fails_in_an_unforeseen_way_keeps_no_other_from_being_served(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    with serving(model, tmp_path / "state") as running:
+        partial = small.copy(exact_bundle, model / ".partial-2")
+        with_golden(partial, lambda golden: [{**golden[0], "inputs": {"time": golden[0]["inputs"]["time"]}}])
+        sealed_again(partial).rename(model / "2")
+        sealed_again(small.copy(exact_bundle, model / ".partial-3"), signatures=None).rename(model / "3")
+        running.until(lambda: len(ended(running)) == 2, "two refusals")
+        assert running.ask(user="u1")["version"] == 1
+        publish(exact_bundle, model, 4)
+        running.ready(4)
+        assert {one["code"] for one in ended(running)} == {"DATA_LOSS", "INTERNAL"}
+
+
+def ended(running: Running) -> list[dict[str, Any]]:
+    return [one for one in running.status()["versions"] if one["state"] == "END"]
+
+
+def test_a_version_that_is_copied_to_its_place_is_served_once_it_is_whole(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    with serving(model, tmp_path / "state") as running:
+        (model / "2").mkdir()
+        for part in ("assets.extra", "manifest.json", "saved_model.pb", "variables"):  # as rsync goes
+            copy = shutil.copytree if (exact_bundle / part).is_dir() else shutil.copyfile
+            copy(exact_bundle / part, model / "2" / part)
+            running.until(lambda: len(ended(running)) == 1 or running.status()["labels"] == {"stable": 2}, "a look")
+        running.ready(2)
+
+
+def test_a_process_that_starts_again_has_what_was_verified_or_another_version_answers(exact_bundle, tmp_path):
+    model, other = tmp_path / "small", small.export(small.build("exact", seed=3), tmp_path / "other")
+    publish(exact_bundle, model, 1)
+    publish(other, model, 2)
+    with serving(model, tmp_path / "state") as running:
+        running.ready(2)
+        expected = running.ids(user="u1", k=8, time=END)
+        data = next((model / "2" / "variables").glob("*.data*"))
+        data.write_bytes(data.read_bytes()[:-9])
+        os.kill(running.worker(), signal.SIGKILL)
+        running.until(lambda: running.ask(user="u1")["version"] == 1, "the version before")
+        running.until(lambda: running.ask(user="u1")["source"] == "model", "its model")
+        before = running.ids(user="u1", k=8, time=END)
+        assert before != expected
+        shutil.rmtree(model / "1")
+        publish(other, model, 1)
+        assert running.ids(user="u1", k=8, time=END) == before
+        os.kill(running.worker(), signal.SIGKILL)
+        running.until(lambda: answers(running) == expected, "what stands there now")
+        assert running.status()["processes"][0]["restarts"] == 0  # it is another version, golden requests and all
+
+
+def answers(running: Running) -> list[str] | None:
+    said = running.ask(user="u1", k=8, time=END)
+    return [one["item"] for one in said["items"]] if said["source"] == "model" else None
+
+
+def test_a_version_that_is_withdrawn_while_it_is_loaded_never_answers(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+
+    async def story() -> list[int]:
+        versions, answered = Versions(model, Serving(), Metrics()), list[int]()
+        versions.on_swap(lambda version: answered.append(version.number))
+        await versions.look()
+        publish(exact_bundle, model, 2)
+        looking = asyncio.ensure_future(versions.look())
+        while "LOADING" not in {one.state for one in versions.states()}:
+            await asyncio.sleep(0.01)
+        write_rollout(model, Rollout(withdrawn=(2,)))
+        await looking
+        assert versions.labels == {"stable": 1}
+        await versions.close()
+        return answered
+
+    assert asyncio.run(story()) == [1]
+
+
+# --- users ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_stored_of_a_user_and_does_not_fit_any_more_costs_no_list(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    with serving(model, tmp_path / "state") as running:
+        assert running.client.put("/users/u9", json={"features": {"country": "at"}}).json() == {"stored": True}
+        partial = small.copy(exact_bundle, model / ".partial-2")
+        config = json.loads((partial / "manifest.json").read_text())["config"]
+        at = next(place for place, one in enumerate(config["features"]) if one["name"] == "country")
+        config["features"][at] = {"name": "country", "table": "queries", "kind": "number", "missing": 1.0}
+        config["data"]["segment"] = None
+        with_golden(partial, lambda _: [])
+        sealed_again(partial, config=config).rename(model / "2")
+        running.ready(2)
+        answer = running.client.post("/recommend", json={"user": "u9"})
+        assert "expected a finite number" not in answer.text
+        answer = running.client.post("/recommend", json={"user": "u9", "features": {"country": "at"}})
+        assert (answer.status_code, "country: found 'at'" in answer.text) == (422, True)
+
+
+@pytest.fixture(scope="module")
+def running(exact_bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mishaps")
+    publish(exact_bundle, folder / "small", 1)
+    with serving(folder / "small", folder / "state") as found:
+        yield found
+
+
+def test_ids_may_hold_slashes_and_are_bounded(running):
+    assert running.client.put("/users/a%2Fb/c", json={"features": {"country": "at"}}).json() == {"stored": True}
+    assert running.client.get("/users/a/b%2Fc").json()["features"] == {"country": "at"}
+    assert running.client.get(f"/users/{'x' * 1001}").status_code == 422
+    assert running.client.get("/users/").status_code == 422
+
+
+def test_a_whole_number_is_the_same_word_wherever_it_comes_from(running):
+    running.client.put("/users/u60", json={"features": {"country": 5, "age": 7}})
+    assert running.client.get("/users/u60").json()["features"] == {"country": 5, "age": 7}
+    for body in ('{"features": {"age": 1e400}}', '{"features": {"age": 1' + "0" * 400 + "}}"):
+        assert running.client.post("/recommend", content=body).status_code == 422
+
+
+def test_text_that_is_none_is_refused_before_it_is_stored(running):
+    answer = running.client.put(
+        "/users/u61", content=b'{"features": {"country": "\\ud800"}}', headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, "country: found '\\ud800'" in answer.json()["error"]) == (422, True)
+    assert running.client.get("/users/u61").json()["known"] is False
+
+
+def test_items_are_found_where_the_folder_is_gone(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    with serving(model, tmp_path / "state") as running:
+        shutil.rmtree(model)
+        assert running.client.get("/items", params={"text": "i20"}).json()["items"][0]["item"] == "i20"
+
+
+# --- experiments ----------------------------------------------------------------------------------------------
+
+
+def test_who_is_compared_with_the_canary_is_not_answered_by_it(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    publish(exact_bundle, model, 2)
+    write_rollout(model, Rollout(canary=Canary(share=0.5)))
+    arms = 'experiments=[{name="test", arms={control=0.5, treatment={share=0.5, label="canary"}}}]'
+    with serving(model, tmp_path / "state", arms) as running:
+        running.until(lambda: "canary" in running.status()["labels"], "the canary")
+        said = [running.ask(user=f"x{number}", k=1) for number in range(30)]
+        assert {(one["arms"]["test"], one["version"]) for one in said} == {("control", 1), ("treatment", 2)}
+
+
+def test_an_arm_of_popularity_is_answered_where_a_version_says_nothing_of_it(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    folder = small.copy(exact_bundle, tmp_path / "older")
+    (folder / POPULAR).unlink()
+    publish(sealed_again(folder), model, 1)
+    arms = 'experiments=[{name="test", arms={popular={share=1.0, policy="popularity"}}}]'
+    with serving(model, tmp_path / "state", arms) as running:
+        assert (running.ask(user="x", k=3)["source"], len(running.ids(user="x", k=3))) == ("model", 3)
+        publish(exact_bundle, model, 2)
+        running.ready(2)
+        publish(folder, model, 3)
+        running.ready(3)
+        said = running.ask(user="x", k=3)  # what the version before knew is better than nothing
+        assert [one["item"] for one in said["items"]] == list(small.popular_lists().lists[EVERYONE][:3])
+        assert said["source"] == "popularity"
+
+
+# --- the start ------------------------------------------------------------------------------------------------
+
+
+def test_who_is_told_the_address_is_not_turned_away(exact_bundle, tmp_path):
+    for _ in range(3):
+        with serving(tmp_path / "nothing", tmp_path / "state", ready=False) as running:
+            assert httpx.get(f"{running.address}/healthz").status_code == 200
+
+
+def test_a_lasting_refusal_costs_no_look_at_the_files(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    (publish(exact_bundle, model, 1) / "saved_model.pb").unlink()
+
+    async def story() -> None:
+        versions = Versions(model, Serving(), Metrics())
+        await versions.look()
+        assert [one.code for one in versions.states()] == ["DATA_LOSS"]
+        started = time.process_time()
+        await versions.look()
+        assert time.process_time() - started < 0.1
+        assert versions.states()[0].message.startswith("bundle: ")
+        await versions.close()
+
+    asyncio.run(story())
+
+
+def test_nobody_waits_for_a_canary_to_be_loaded(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    publish(exact_bundle, model, 2)
+    write_rollout(model, Rollout(canary=Canary(share=0.5)))
+
+    async def story() -> None:
+        versions = Versions(model, Serving(), Metrics())
+        looking = asyncio.ensure_future(versions.look())
+        while versions.stable is None:
+            await asyncio.sleep(0.01)
+        assert {one.number: one.state for one in versions.states()} == {1: "AVAILABLE", 2: "LOADING"}
+        await looking
+        assert versions.labels == {"stable": 1, "canary": 2}
+        await versions.close()
+
+    asyncio.run(story())
