@@ -6,7 +6,6 @@ difference in encoding, history handling, filtering or search would show here be
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pipelines.feature_columns import columns_of
 from pipelines.offline import BATCH, Offline
 from pipelines.tables import Requests
 from pipelines.verdicts import Status, Verdict
-from serving.golden import GOLDEN, golden_value
+from serving.golden import write_golden as record_golden
 from serving.runtime import Session, libraries_of, signature_table
 from serving.signatures import reads_request_time
 from towers.backend import tf
@@ -72,12 +71,8 @@ def write_golden(dataset: Dataset, folder: Path, session: Session) -> None:
     """Write a few requests with the answers of the exported graph: asked again before every publishing."""
     requests = dataset.test_requests.take(np.arange(min(_GOLDEN, len(dataset.test_requests))))
     k = dataset.config.gate.list_k
-    golden = []
-    for row in range(len(requests)):
-        raw = _reranked(raw_inputs(dataset, requests.take(np.array([row])), k))
-        items = session.run("recommend", raw)["items"][0]
-        golden.append({"inputs": {name: golden_value(value) for name, value in raw.items()}, "items": _text(items)})
-    (folder / GOLDEN).write_text(json.dumps(golden) + "\n")
+    raw = [_reranked(raw_inputs(dataset, requests.take(np.array([row])), k)) for row in range(len(requests))]
+    record_golden(folder, [(inputs, session.run("recommend", inputs)) for inputs in raw])
 
 
 def raw_inputs(dataset: Dataset, requests: Requests, k: int) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from configs.serving import Serving
 from serving.server.metrics import Metrics
@@ -26,6 +27,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _OPEN = ("/healthz", "/readyz")  # for whoever restarts or routes, in whatever state
 _WATCHED = ("/metrics", "/status")  # what is looked at when there is no room any more
 _PAGES = ("/", "/docs", "/openapi.json")  # what a browser opens before it can send a key
+_READS = ("GET", "HEAD", "OPTIONS")
 _SLOW = 10.0  # seconds in which a body must be here
 
 
@@ -55,6 +57,7 @@ class Admission:
         started = time.perf_counter()
         try:
             self._check_key(scope)
+            self._check_origin(scope)
             if scope["path"] in _WATCHED:
                 await self._app(scope, receive, send)
                 return
@@ -93,6 +96,15 @@ class Admission:
                 "expected the API key as X-API-Key or as Authorization: Bearer",
                 **{"WWW-Authenticate": "Bearer"},
             )
+
+    def _check_origin(self, scope: Scope) -> None:
+        """No page of another site writes to a server that asks for no key: browsers send such posts without asking."""
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        if self._key is not None or scope["method"] in _READS or origin is None:
+            return
+        if urlsplit(origin.decode("latin-1")).netloc != headers.get(b"host", b"").decode("latin-1"):
+            raise Refused(HTTPStatus.FORBIDDEN, "origin: found another site's, expected this server's own page")
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body. Raises: Refused where it is too large, or does not come."""

@@ -110,7 +110,6 @@ class NewEvent(_Strict):
     value: float | None = None
     rating: float | None = None
     context: dict[str, Value] = Field({}, description="Features of the event, by name.")
-    request: Id | None = Field(None, description="The list that it came from.")
 
 
 class EventsRequest(_Strict):

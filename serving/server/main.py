@@ -19,6 +19,7 @@ from serving.server.app import application
 from serving.server.metrics import Metrics
 from serving.server.service import Service
 
+_KEPT = 75  # seconds that a connection may be idle: longer than proxies and clients keep theirs, which close first
 _ENDS = 10  # seconds that requests under way have when the server is told to end
 
 
@@ -81,6 +82,7 @@ async def _answer(model: Path, settings: Serving, bound: socket.socket, say: Cal
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=_KEPT,
             timeout_graceful_shutdown=_ENDS,
         )
         host, port = bound.getsockname()[:2]

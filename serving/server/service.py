@@ -13,6 +13,7 @@ from typing import Any
 
 from configs.errors import UserError
 from configs.experiments import Arm, Experiment
+from configs.features import Feature
 from configs.serving import Serving
 from serving.assignment import assign_all
 from serving.inputs import RequestError, utf8
@@ -39,7 +40,7 @@ from serving.server.clock import Clock
 from serving.server.explore import explored, extra
 from serving.server.journal import Journal
 from serving.server.metrics import Metrics
-from serving.server.recommend import FALLBACK, POPULARITY, Answer, Asked, fallback, inputs_of, recommend
+from serving.server.recommend import FALLBACK, MODEL, POPULARITY, Answer, Asked, fallback, inputs_of, recommend
 from serving.server.shadow import Shadow
 from serving.server.spare import Spare
 from serving.server.users import Users
@@ -161,7 +162,8 @@ class Service:
         """Take events in. Raises: RequestError where one cannot be used, and then none is taken; NotServed."""
         version = self.versions.find()
         now = self._clock.now(version)
-        events = [_event(number, one, now) for number, one in enumerate(request.events)]
+        known = version.bundle.config.on("events")
+        events = [_event(number, one, now, known) for number, one in enumerate(request.events)]
         try:
             self._journal.add(events)
         except ValueError as error:
@@ -216,7 +218,8 @@ class Service:
         self, version: Version | None, request: RecommendRequest, arm: Arm, started: float
     ) -> tuple[Answer, Asked]:
         if version is None:
-            asked = Asked(request, None, request.time or int(time.time()))
+            state = await self.users.state(utf8("user", request.user), None) if request.user is not None else None
+            asked = Asked(request, state, int(time.time()) if request.time is None else request.time)
             return fallback(self._spare.popular, asked, _NO_MODEL), asked
         with version.in_use():  # its state is read, too
             user = request.user
@@ -267,7 +270,8 @@ class Service:
                 propensities=propensities,
             )
         )
-        self._shadow.ask(self.versions.shadow, asked, items)
+        if answer.source == MODEL:  # else there is nothing to compare with
+            self._shadow.ask(self.versions.shadow, asked, items)
 
     def _check_sizes(self, request: RecommendRequest | SimilarRequest) -> None:
         limits = self.settings.limits
@@ -296,8 +300,11 @@ def _answered(experiment: Experiment) -> dict[str, Arm]:
     }
 
 
-def _event(number: int, said: NewEvent, now: int) -> Event:
+def _event(number: int, said: NewEvent, now: int, known: Sequence[Feature]) -> Event:
     """Raises: RequestError."""
+    names = [feature.name for feature in known]
+    if unknown := sorted(set(said.context) - set(names)):
+        raise RequestError(f"events.{number}.context: unknown feature {unknown[0]!r}; expected one of {sorted(names)}")
     try:
         moment = now if said.time is None else said.time
         return Event(said.user, said.item, moment, said.kind or "", said.value, said.rating, said.context)

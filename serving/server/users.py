@@ -22,16 +22,16 @@ class Users:
         self._store, self._metrics = store, metrics
         self._down = False
 
-    async def state(self, user: str, version: Version) -> QueryState | None:
-        """What is known of a user; None for an unknown one."""
-        base = version.bundle.state.query(user)
+    async def state(self, user: str, version: Version | None) -> QueryState | None:
+        """What is known of a user, of the store alone where there is no version; None for an unknown one."""
+        base = version.bundle.state.query(user) if version else None
         try:
             stored = await self._store.get(user)
         except StoreDown as error:
             self._failed("get", error)
             return base
         self._works()
-        return merge(base, stored, until=int(version.manifest["data"]["end"]))
+        return merge(base, stored, until=int(version.manifest["data"]["end"]) if version else None)
 
     async def add(self, events: Sequence[Event]) -> bool:
         """Store events; whether that was possible."""

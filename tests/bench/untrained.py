@@ -6,7 +6,6 @@ items.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from configs.load import parse
 from serving.bundle import Bundle
 from serving.compaction import index_facts
 from serving.filters import filter_values
-from serving.golden import GOLDEN, answer_golden, golden_value
+from serving.golden import write_golden
 from serving.likes import Likes
 from serving.manifest import seal
 from serving.popular import DEPTH, EVERYONE, POPULAR, Popular, PopularItem, write_popular
@@ -98,9 +97,7 @@ def build(folder: Path, items: int, changed: Mapping[str, Any] | None = None, us
     facts |= {"signatures": signature_table(folder), "index": index_facts(searcher)}
     bundle = Bundle(folder, facts)
     request = bundle.request(history=["i1"]) | bundle.inputs.limits(10) | bundle.inputs.reranking()
-    described = {name: golden_value(value) for name, value in request.items()}
-    (folder / GOLDEN).write_text(json.dumps([{"inputs": described, "items": [""]}]))
-    answer_golden(bundle)
+    write_golden(folder, [(request, bundle.run("recommend", request))])
     seal(folder, facts)
 
 

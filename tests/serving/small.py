@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from configs.schema import Config
 from serving.compaction import index_facts
 from serving.computed import write_moments
 from serving.filters import filter_values
-from serving.golden import GOLDEN, golden_value
+from serving.golden import write_golden
 from serving.likes import Likes
 from serving.manifest import seal
 from serving.mixing import Mixing
@@ -324,16 +323,15 @@ def export(small: Small, folder: Path, **facts: Any) -> Path:
     write_popular(folder / POPULAR, popular_lists())
     if isinstance(small.module, Recommender):
         write_moments(folder, np.full(ITEMS, END))
-    write_golden(small, folder)
+    record(small, folder)
     seal(folder, bundle_facts(small, folder, searcher=kind) | facts)
     return folder
 
 
-def write_golden(small: Small, folder: Path) -> None:
+def record(small: Small, folder: Path) -> None:
+    """Write one golden request."""
     inputs = inputs_of([["i20", "i21"]], k=5)
-    described = {name: golden_value(value) for name, value in inputs.items()}
-    golden = [{"inputs": described, "items": lists(small.call("recommend", inputs))[0]}]
-    (folder / GOLDEN).write_text(json.dumps(golden))
+    write_golden(folder, [(inputs, small.call("recommend", inputs))])
 
 
 def bundle_facts(small: Small, folder: Path, searcher: str) -> dict[str, Any]:

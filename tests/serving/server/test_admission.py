@@ -32,7 +32,7 @@ class Inner:
 
 def scope(path: str = "/recommend", **headers: str):
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http", "path": path, "headers": named}
+    return {"type": "http", "method": "POST", "path": path, "headers": named}
 
 
 async def call(app, said, *parts: bytes, pause: float = 0.0):
@@ -105,6 +105,24 @@ def test_the_key_opens_all_but_health_and_the_page(said, status):
     found, headers, _ = asyncio.run(story())
     assert found == status
     assert ("www-authenticate" in headers) == (status == 401)
+
+
+@pytest.mark.parametrize(
+    ("headers", "settings", "status"),
+    [
+        ({"origin": "http://evil.example", "host": "127.0.0.1:8080"}, {}, 403),
+        ({"origin": "null", "host": "127.0.0.1:8080"}, {}, 403),
+        ({"origin": "http://127.0.0.1:8080", "host": "127.0.0.1:8080"}, {}, 200),
+        ({"host": "127.0.0.1:8080"}, {}, 200),  # no browser
+        ({"origin": "http://evil.example", "host": "a", "x_api_key": KEY}, {"api_key": KEY}, 200),
+    ],
+)
+def test_no_page_of_another_site_posts_to_a_server_without_a_key(headers, settings, status):
+    async def story():
+        _, app = admitted(**settings)
+        return await call(app, scope("/events", **headers), b"{}")
+
+    assert asyncio.run(story())[0] == status
 
 
 def test_more_than_can_wait_are_refused_at_once_and_room_is_given_back():

@@ -199,6 +199,7 @@ def test_features_that_are_set_are_used(running, bundle):
         ({"user": "u93", "item": "i20", "time": 2**63}, "events.0.time"),
         ({"user": "u93", "item": "i20", "value": "much"}, "events.0.value"),
         ({"user": "u93", "item": "i20", "context": {"battery": "full"}}, "battery: found 'full'"),
+        ({"user": "u93", "item": "i20", "context": {"colour": "red"}}, "events.0.context: unknown feature 'colour'"),
     ],
 )
 def test_an_event_that_cannot_be_is_named_and_none_is_taken(running, event, names):
