@@ -45,13 +45,13 @@ class Load:
 class Outcome:
     """What came back.
 
-    taken: seconds of each answer, in the order of their ends; statuses: how many of each; answers: of those kept, how
-    many said so, by (number of the body, version, source, reason, items joined by a space); wall, cpu: seconds of the
-    load, and of its own processor time.
+    taken, codes: seconds and status of each answer, in the order of their ends; answers: of those kept, how many said
+    so, by (number of the body, version, source, reason, items joined by a space); wall, cpu: seconds of the load, and
+    of its own processor time.
     """
 
     taken: np.ndarray
-    statuses: Counter[int]
+    codes: np.ndarray
     wall: float
     cpu: float
     answers: Counter[tuple[int, int, str, str, str]] = field(default_factory=Counter)
@@ -59,7 +59,12 @@ class Outcome:
     @property
     def calls(self) -> int:
         """How many were sent."""
-        return sum(self.statuses.values())
+        return len(self.codes)
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """How many were answered with each."""
+        return dict(Counter(self.codes.tolist()))
 
     @property
     def throughput(self) -> float:
@@ -67,8 +72,8 @@ class Outcome:
         return self.calls / self.wall
 
     def at(self, quantile: float) -> float:
-        """Milliseconds in which that share of the requests was answered."""
-        return float(np.quantile(self.taken, quantile)) * 1e3
+        """Milliseconds in which that share of the requests that were answered had their answer."""
+        return float(np.quantile(self.taken[self.codes == 200], quantile)) * 1e3
 
 
 class Calling:
@@ -97,7 +102,7 @@ class Calling:
         found = json.loads(said)
         return Outcome(
             np.array(found["taken"]),
-            Counter({int(status): count for status, count in found["statuses"].items()}),
+            np.array(found["codes"], int),
             found["wall"],
             found["cpu"],
             Counter({tuple(one): count for one, count in found["answers"]}),
@@ -118,7 +123,7 @@ class _Callers:
         self._frames = [f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode() for body in load.bodies]
         self._sent, self._ended = 0, asyncio.Event()
         self.taken: list[float] = []
-        self.statuses: Counter[int] = Counter()
+        self.codes: list[int] = []
         self.answers: Counter[tuple[int, int, str, str, str]] = Counter()
 
     async def run(self) -> None:
@@ -149,7 +154,7 @@ class _Callers:
                     stream[1].close()
                 stream, status, answer = None, LOST, b""
             self.taken.append(time.perf_counter() - due)
-            self.statuses[status] += 1
+            self.codes.append(status)
             if self._load.keep and status == 200:
                 self._keep(body, answer)
         if stream:
@@ -186,7 +191,7 @@ async def _main() -> None:
         "wall": time.perf_counter() - started,
         "cpu": time.process_time() - used,
         "taken": callers.taken,
-        "statuses": callers.statuses,
+        "codes": callers.codes,
         "answers": [[[*key], count] for key, count in callers.answers.items()],
     }
     json.dump(found, sys.stdout)

@@ -6,7 +6,10 @@ items.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,7 @@ CONFIG: dict[str, Any] = {
     ],
     "index": {"searcher": "scann"},
 }
+CANDIDATES = 500
 END = 1_700_000_000  # end of the data of queries with a history
 _PART = 65_536  # items whose vectors are computed at a time
 
@@ -84,7 +88,8 @@ def build(folder: Path, items: int, changed: Mapping[str, Any] | None = None, us
         columns["item_id"].tolist(), static, none, side, everything, everything, likes, none, np.zeros(0, np.float32),
         {"category": columns["category"]},
     )  # fmt: skip
-    searcher = build_searcher("scann", static)
+    searcher, depth = build_searcher("scann", static), config.index.candidates
+    searcher.effort = replace(searcher.effort, k=depth, reorder=2 * depth)  # what tuning would name it for
     module = Recommender(config, Models(towers, ranker, searcher, fitted), catalogue)
     tf.saved_model.save(module, str(folder), signatures=module.signatures())
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
@@ -115,3 +120,16 @@ def _popular(raw: pd.DataFrame) -> Popular:
         for item, category in zip(rows["item"], rows["category"], strict=True)
     }
     return Popular(None, items, {EVERYONE: [*items]})
+
+
+def built(folder: Path, items: int, users: int, seed: int = 0) -> Path:
+    """Such a bundle that ranks `CANDIDATES`, built by a process of its own, as TensorFlow keeps what it took."""
+    command = [sys.executable, "-m", "tests.bench.untrained", str(folder), str(items), str(users), str(seed)]
+    subprocess.run(command, check=True)
+    return folder
+
+
+if __name__ == "__main__":
+    where, *numbers = sys.argv[1:]
+    items, users, seed = map(int, numbers)
+    build(Path(where), items, {"index": {"searcher": "scann", "candidates": CANDIDATES}}, users, seed)
