@@ -45,7 +45,7 @@ def measure(scene: Scene, seconds: float = 20.0) -> Iterator[Row]:
 def _histogram(running: Running, name: str, **labels: str) -> dict[float, float]:
     """Counts of a histogram up to each of its bounds."""
     wanted = "".join(f'(?=.*{key}="{value}")' for key, value in labels.items())
-    found = re.findall(rf'^{name}_bucket{{{wanted}.*le="(\S+)".*}} (\S+)$', running.client.get("/metrics").text, re.M)
+    found = re.findall(rf'^{name}_bucket{{{wanted}.*le="([^"]+)".*}} (\S+)$', running.client.get("/metrics").text, re.M)
     return {float(bound): float(count) for bound, count in found}
 
 
