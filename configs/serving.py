@@ -36,10 +36,12 @@ class Limits(Section):
 
 
 class Runtime(Section):
-    """Each version's process. calls: at once, by default one a core; threads: within one call, by default all cores."""
+    """Each version's process. calls: at once, by default two a core, so that one runs while the other's answer is on its
+    way; threads: within one call, whose small products of matrices take longer in several, which wait for each other.
+    """
 
-    calls: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=128)] = max(2, os.cpu_count() or 1)
-    threads: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=127)] | None = None
+    calls: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=128)] = 2 * (os.cpu_count() or 1)
+    threads: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=127)] = 1
     batch: Batch = Batch()
 
 

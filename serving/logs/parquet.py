@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 ROWS, SECONDS = 10_000, 30.0
 _MOST = 10  # times `rows` that may wait
-_PART = 500  # rows that become columns at a time: the interpreter's lock is held meanwhile
+_PART = 50  # rows that become columns at a time: the interpreter's lock is held meanwhile, a millisecond
+_PAUSE = 0.01  # seconds between them, in which others have it
 
 Row = Sequence[Any]
 
@@ -85,6 +86,7 @@ class ParquetLog:
         self.flush()  # what came while the last file was written
 
     def _run(self) -> None:
+        pa.array([""])  # the first array brings pandas: now, not when the first file is due and lists are waited for
         while not self._closed.is_set():
             self._due.wait(self._seconds)
             self._due.clear()
@@ -125,9 +127,10 @@ class ParquetLog:
                 partial.unlink(missing_ok=True)
 
     def _table(self, rows: Sequence[Row]) -> pa.Table:
-        parts = (list(zip(*rows[start : start + _PART], strict=True)) for start in range(0, len(rows), _PART))
-        batches = (
-            [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
-            for columns in parts
-        )
-        return pa.Table.from_batches([pa.record_batch(columns, schema=self._schema) for columns in batches])
+        batches = []
+        for start in range(0, len(rows), _PART):
+            columns = zip(zip(*rows[start : start + _PART], strict=True), self._schema, strict=True)
+            arrays = [pa.array(column, field.type) for column, field in columns]
+            batches.append(pa.record_batch(arrays, schema=self._schema))
+            self._closed.wait(_PAUSE)
+        return pa.Table.from_batches(batches)

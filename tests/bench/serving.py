@@ -20,7 +20,7 @@ import numpy as np
 from serving.bundle import Bundle
 from serving.manifest import manifest_of
 from tests.bench.callers import Load, Outcome, call
-from tests.bench.harness import Row, bench
+from tests.bench.harness import Row, bench, shown
 from tests.bench.processes import Turn, cpu_seconds, resident
 from tests.bench.serving_peers import Peer, bodies_of
 from tests.bench.serving_requests import USERS, bodies
@@ -224,4 +224,4 @@ if __name__ == "__main__":
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         plan, folder = Plan(items=given.items, start=given.start), given.folder or Path(temporary)
-        bench("serving", lambda: list(measure(plan, folder)))
+        bench("serving", lambda: shown(measure(plan, folder)))

@@ -15,15 +15,17 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
+from configs.serving import Runtime
 from serving.bundle import Bundle
 from serving.manifest import manifest_of
+from serving.runtime import Session, libraries_of
 from serving.worker.process import Worker
 from tests.bench.processes import take_turns
 from tests.bench.serving_requests import USERS, K
 from tests.bench.untrained import END
 
 Inputs = dict[str, np.ndarray]
-_CALLS, _LONG = 2, 60.0  # connections of the process; seconds that no call takes
+_RUNTIME, _LONG = Runtime(), 60.0  # as the server has it; seconds that no call takes
 
 
 def inputs_of(bundle: Bundle) -> list[Inputs]:
@@ -34,7 +36,9 @@ def inputs_of(bundle: Bundle) -> list[Inputs]:
 
 def in_process(bundle: Bundle) -> None:
     """Answer by the session."""
-    session, requests = bundle.session, cycle(inputs_of(bundle))
+    said, requests = bundle.manifest, cycle(inputs_of(bundle))
+    libraries = libraries_of(said["searcher"])
+    session = Session(bundle.folder, said["signatures"], op_libraries=libraries, threads=_RUNTIME.threads)
 
     def timed(calls: int) -> list[float]:
         taken = []
@@ -51,7 +55,7 @@ def over_a_hop(bundle: Bundle) -> None:
     """Answer by a process."""
     requests, loop = cycle(inputs_of(bundle)), uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    worker = loop.run_until_complete(Worker.start(bundle.folder, connections=_CALLS))
+    worker = loop.run_until_complete(Worker.start(bundle.folder, connections=_RUNTIME.calls, threads=_RUNTIME.threads))
 
     async def several(calls: int) -> list[float]:
         taken = []

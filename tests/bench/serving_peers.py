@@ -33,6 +33,7 @@ from tests.bench.serving_requests import USERS, K
 from tests.bench.untrained import CANDIDATES, END
 
 _ADDRESS = "address: "
+_TURN = 600  # seconds for which a connection may wait while others have their turn
 _ALL = -1  # leaves, where there are none to choose
 
 
@@ -162,7 +163,9 @@ def _listed(answer: dict[str, np.ndarray]) -> dict[str, Any]:
 def _serve(app: FastAPI) -> None:
     with socket.create_server(("127.0.0.1", 0)) as bound:
         print(f"{_ADDRESS}http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[bound])
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=_TURN)).run(
+            sockets=[bound]
+        )
 
 
 if __name__ == "__main__":

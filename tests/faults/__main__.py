@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench.harness import Row, bench
+from tests.bench.harness import Row, bench, shown
 from tests.faults import damage, fuzz, kills, outages, overload, swaps
 from tests.faults.scene import Scene
 
@@ -20,7 +20,6 @@ FAULTS: dict[str, Callable[[Scene], Iterator[Row]]] = {
     "overload": overload.measure,
     "outages": outages.measure,
 }
-_MARKS = {None: "   ", True: "ok ", False: "NO "}
 
 
 def main() -> int:
@@ -32,14 +31,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         scene = Scene.of(given.folder or Path(temporary), given.items)
-        rows: list[Row] = []
-        for name in given.only:
-            for row in FAULTS[name](scene):
-                print(
-                    f"{'' if row.ok is None else 'ok ' if row.ok else 'NO '}{row.what}: {row.value:g} {row.reference}",
-                    flush=True,
-                )
-                rows.append(row)
+        rows = [row for name in given.only for row in shown(FAULTS[name](scene))]
         bench("faults", lambda: rows)
     return any(row.ok is False for row in rows)
 
