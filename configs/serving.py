@@ -36,8 +36,8 @@ class Limits(Section):
 
 
 class Runtime(Section):
-    """Each version's process. calls: at once, by default two a core, so that one runs while the other's answer is on its
-    way; threads: within one call, whose small products of matrices take longer in several, which wait for each other.
+    """Each version's process. calls: at once, by default two a core, so that one runs while the other's answer is on
+    its way; threads: within one call, whose small products take longer in several, which wait for each other.
     """
 
     calls: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=128)] = 2 * (os.cpu_count() or 1)
