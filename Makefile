@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-cuts bench-rolling bench-sequences bench-calibration bench-onboarding bench-evaluation bench-training bench-cold bench-filters bench-upsert bench-index bench-experiments protos lock clean
+.PHONY: help install demo test lint format bench bench-cuts bench-rolling bench-sequences bench-calibration bench-onboarding bench-evaluation bench-training bench-cold bench-filters bench-upsert bench-index bench-experiments bench-serving test-faults protos lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
@@ -73,6 +73,12 @@ bench-index: install  ## the index against ScaNN's binding and FAISS, in the gra
 
 bench-experiments: install  ## what intervals of A/B tests and off-policy estimates hold, in 2,000 simulated tests (4 minutes)
 	$(BIN)/python -m tests.bench.experiments $(ARGS)
+
+bench-serving: install  ## lists over HTTP from a bundle of a million items, beside the session alone and two peers (10 minutes); ARGS="--items 100000 --folder DIR"
+	$(BIN)/python -m tests.bench.serving $(ARGS)
+
+test-faults: install  ## a server under what may go wrong: swaps, kills, damage, odd requests, overload, outages (half an hour); ARGS="--only kills fuzz"
+	$(BIN)/python -m tests.faults $(ARGS)
 
 protos: install  ## compile the messages of the gRPC interface anew, from serving/tfserving/protos/*.proto
 	$(BIN)/python -m grpc_tools.protoc -I serving/tfserving/protos --include_imports --descriptor_set_out=serving/tfserving/protos/protos.binpb serving/tfserving/protos/*.proto
