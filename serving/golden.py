@@ -41,16 +41,17 @@ class Golden(NamedTuple):
     def _level(self, items: Sequence[str], scores: Sequence[float]) -> bool:
         if not len(items) == len(scores) == len(self.items) == len(self.scores):
             return False
+        ours, theirs = dict(zip(items, scores, strict=True)), dict(zip(self.items, self.scores, strict=True))
         places = zip(items, scores, self.items, self.scores, strict=True)
         return all(
             item == expected
-            or (
-                isclose(score, recorded, rel_tol=_LEVEL, abs_tol=_LEVEL)
-                and (item in self.items or isclose(score, self.scores[-1], rel_tol=_LEVEL, abs_tol=_LEVEL))
-                and (expected in items or isclose(recorded, scores[-1], rel_tol=_LEVEL, abs_tol=_LEVEL))
-            )
+            or _same(score, recorded, theirs.get(item, self.scores[-1]), ours.get(expected, scores[-1]))
             for item, score, expected, recorded in places
         )
+
+
+def _same(first: float, *others: float) -> bool:
+    return all(isclose(first, other, rel_tol=_LEVEL, abs_tol=_LEVEL) for other in others)
 
 
 def read_golden(folder: Path) -> list[Golden]:

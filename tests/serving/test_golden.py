@@ -45,6 +45,11 @@ def test_another_list_is_refused(items, scores):
         Golden(3, {}, [*"abcd"], [9.0, 8.0, 8.0, 1.0]).hold(FOLDER, answer(items, scores))
 
 
+def test_a_record_whose_items_were_moved_is_refused():
+    with pytest.raises(BundleError):
+        Golden(0, {}, [*"dcba"], [9.0, 8.0, 7.0, 1.0]).hold(FOLDER, answer("abcd", [9.0, 8.0, 7.0, 1.0]))
+
+
 def test_without_recorded_scores_every_place_counts():
     with pytest.raises(BundleError):
         Golden(0, {}, [*"ab"], []).hold(FOLDER, answer("ba", [1.0, 1.0]))
