@@ -140,7 +140,6 @@ def test_what_is_stored_of_a_user_and_does_not_fit_any_more_costs_no_list(exact_
         at = next(place for place, one in enumerate(config["features"]) if one["name"] == "country")
         config["features"][at] = {"name": "country", "table": "queries", "kind": "number", "missing": 1.0}
         config["data"]["segment"] = None
-        with_golden(partial, lambda _: [])
         sealed_again(partial, config=config).rename(model / "2")
         running.ready(2)
         answer = running.client.post("/recommend", json={"user": "u9"})
