@@ -82,9 +82,12 @@ class File:
 
 
 def opened(path: Path, create: bool) -> sqlite3.Connection:
-    """A connection to a store's file. Raises: StoreError."""
+    """A connection to a store's file. Raises: StoreError.
+
+    Nothing but SQLite may open the file: to close it gives up every lock that this process has on it, and the next
+    process that closes the store takes itself for the last, and deletes the log that is being written to here.
+    """
     mode = "rwc" if create else "rw"
-    _refuse_cut(path)
     try:
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=1
@@ -94,6 +97,7 @@ def opened(path: Path, create: bool) -> sqlite3.Connection:
             f"store: {path} cannot be opened: {error}; expected a file in a folder that is there"
         ) from None
     try:
+        _refuse_cut(connection, path)
         _check(connection, path, create)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL}")
@@ -127,14 +131,17 @@ def _check(connection: sqlite3.Connection, path: Path, create: bool) -> None:
         raise StoreError(f"store: {path} has tables of version {version}, expected {_VERSION}; load a new store")
 
 
-def _refuse_cut(path: Path) -> None:
-    """SQLite opens a file that lacks its end, and fails when it comes to it. Raises: StoreError."""
+def _refuse_cut(connection: sqlite3.Connection, path: Path) -> None:
+    """SQLite opens a file that lacks the end of its last page, and fails when it comes to it; of more it says so.
+
+    Raises: StoreError, sqlite3.DatabaseError.
+    """
+    size, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count"))
+    log = path.with_name(f"{path.name}-wal")
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
+        more = log.exists() and log.stat().st_size > 0  # it may hold pages that are not in the file yet
         found = path.stat().st_size
     except OSError:
         return  # SQLite says it better
-    expected = int.from_bytes(header[16:18], "big") * int.from_bytes(header[28:32], "big")
-    if header.startswith(b"SQLite format 3") and found < expected and not path.with_name(f"{path.name}-wal").exists():
-        raise StoreError(f"store: {path} is cut off: found {found} bytes, expected {expected}; load a new store")
+    if not more and found < size * pages:
+        raise StoreError(f"store: {path} is cut off: found {found} bytes, expected {size * pages}; load a new store")

@@ -62,7 +62,7 @@ def _sqlite(scene: Scene, times: int) -> Iterator[Row]:
             if time % 2:
                 lock.pop().close()
             else:
-                for name in names:
+                for name in reversed(names):  # the file last: who opens it sooner begins another log of writes
                     if Path(f"{name}.away").exists():
                         Path(f"{name}.away").rename(name)
 

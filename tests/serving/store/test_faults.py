@@ -255,7 +255,8 @@ def test_another_programs_file_and_other_versions_are_refused(tmp_path):
         asyncio.run(open_store(str(old)))
 
 
-def test_a_file_that_lacks_its_end_is_refused(tmp_path):
+@pytest.mark.parametrize("lost", [1, 4096, 20_000])
+def test_a_file_that_lacks_its_end_is_refused(lost, tmp_path):
     path = tmp_path / "store.sqlite"
 
     async def fill() -> None:
@@ -264,9 +265,30 @@ def test_a_file_that_lacks_its_end_is_refused(tmp_path):
         await store.close()
 
     asyncio.run(fill())
-    os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(StoreError, match="is cut off"):
+    os.truncate(path, path.stat().st_size - lost)
+    with pytest.raises(StoreError, match=r"is cut off|is malformed"):
         asyncio.run(open_store(str(path)))
+
+
+def test_another_process_that_closes_the_store_leaves_the_log_that_is_written_to(tmp_path):
+    path = tmp_path / "store.sqlite"
+    look = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute('SELECT item FROM events')); c.close()"
+    )
+
+    def others() -> str:
+        return subprocess.run([sys.executable, "-c", look, path], capture_output=True, text=True, check=True).stdout
+
+    async def story() -> None:
+        store = await open_store(str(path))
+        await eventually(lambda: store.add([event("u", "a", 1)]))
+        await asyncio.gather(*(eventually(lambda: store.get("u")) for _ in range(8)))  # every thread has opened it
+        others()
+        await eventually(lambda: store.add([event("u", "b", 2)]))
+        assert others() == "('a',) ('b',)\n"
+        await store.close()
+
+    asyncio.run(story())
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
