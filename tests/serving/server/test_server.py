@@ -290,8 +290,11 @@ def test_a_process_that_crashes_costs_fallback_answers_until_it_is_back(exact_bu
 
 def test_a_deadline_that_passes_is_answered_by_popularity_of_what_filters_allow(exact_bundle, tmp_path):
     publish(exact_bundle, tmp_path / "small", 1)
-    with serving(tmp_path / "small", tmp_path / "state", "limits.deadline=1e-6") as running:
+    with serving(tmp_path / "small", tmp_path / "state", "limits.deadline=0.2") as running:
+        worker = running.worker()
+        os.kill(worker, signal.SIGSTOP)
         said = running.ask(k=10, filters={"stock": ["yes"], "region": ["at", "be"]}, exclude=[POPULAR[EVERYONE][0]])
+        os.kill(worker, signal.SIGCONT)
         assert (said["source"], said["reason"]) == ("fallback", "deadline")
         items = [one["item"] for one in said["items"]]
         assert len(items) == 10
