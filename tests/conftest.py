@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cores import share_cores
-from tests.redis_server import BINARY, RedisServer
+from tests.redis_server import RedisServer, skip_without_redis
 from tests.runs import SMALL, Called, settings, twinspire
 
 share_cores(os.environ)
@@ -66,8 +66,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A Redis for all tests of a session; whoever uses it empties it first."""
-    if BINARY is None:
-        pytest.skip("needs redis-server: apt-get install redis-server")
+    skip_without_redis()
     server = RedisServer()
     server.start()
     yield server

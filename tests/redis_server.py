@@ -10,9 +10,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
 import redis
 
 BINARY = shutil.which("redis-server")
+
+
+def skip_without_redis() -> None:
+    """Skip the test where the server is not installed."""
+    if BINARY is None:
+        pytest.skip("needs redis-server: apt-get install redis-server")
 
 
 class RedisServer:

@@ -53,12 +53,12 @@ def progress() -> Any:
     return Progress(quiet=settings["quiet"])
 
 
-def console() -> Any:
+def console(width: int = 100) -> Any:
     """Standard output, as wide as tables need."""
     from rich.console import Console
 
     # a pipe has no width of its own, and 80 columns would cut the tables
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
 
 
 def published_words(version: Path) -> list[tuple[str, Any]]:

@@ -189,8 +189,6 @@ def _shares(server: Path, experiment: str) -> dict[str, float]:
 
 
 def _console() -> Any:
-    import sys
+    from pipelines.cli.words import console
 
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    return console(140)  # a row says more here than in other tables

@@ -16,15 +16,11 @@ from configs.serving import Batch
 from serving.worker.process import DeadlinePassed
 from serving.worker.wire import Arrays
 
-Outputs = Sequence[str] | None
-
 
 class Run(Protocol):
     """`Worker.run`."""
 
-    async def __call__(
-        self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float, *, outputs: Outputs = None
-    ) -> Arrays:
+    async def __call__(self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float) -> Arrays:
         """See `Worker.run`."""
 
 
@@ -39,48 +35,44 @@ class Batcher:
 
     def __init__(self, run: Run, batch: Batch) -> None:
         self._run, self._batch = run, batch
-        self._waiting: dict[tuple[str, tuple[str, ...] | None], list[_Waiting]] = {}
+        self._waiting: dict[str, list[_Waiting]] = {}
         self._calls: set[asyncio.Task[None]] = set()
 
-    async def run(
-        self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float, outputs: Outputs = None
-    ) -> Arrays:
+    async def run(self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float) -> Arrays:
         """The answer for one row, as `run` gives it. Raises: what it raises; DeadlinePassed."""
         if self._batch.size == 1:
-            return await self._run(signature, inputs, seconds, outputs=outputs)
+            return await self._run(signature, inputs, seconds)
         loop = asyncio.get_running_loop()
         one = _Waiting(inputs, loop.time() + seconds, loop.create_future())
-        key = (signature, None if outputs is None else tuple(outputs))
-        waiting = self._waiting.setdefault(key, [])
+        waiting = self._waiting.setdefault(signature, [])
         waiting.append(one)
         if len(waiting) >= self._batch.size:
-            self._send(key)
+            self._send(signature)
         elif len(waiting) == 1:
-            loop.call_later(self._batch.wait, self._send, key, one)
+            loop.call_later(self._batch.wait, self._send, signature, one)
         done, _ = await asyncio.wait({one.answer}, timeout=seconds)
         if not done:
             one.answer.cancel()
             raise DeadlinePassed(f"worker: {signature} had no answer in {seconds:g} s")
         return one.answer.result()
 
-    def _send(self, key: tuple[str, tuple[str, ...] | None], first: _Waiting | None = None) -> None:
+    def _send(self, signature: str, first: _Waiting | None = None) -> None:
         """Send what waits; not where `first`, whose time it is, is gone already."""
-        waiting = self._waiting.get(key, [])
+        waiting = self._waiting.get(signature, [])
         if not waiting or (first is not None and waiting[0] is not first):
             return
-        del self._waiting[key]
-        call = asyncio.ensure_future(self._answer(key, waiting))
+        del self._waiting[signature]
+        call = asyncio.ensure_future(self._answer(signature, waiting))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
-    async def _answer(self, key: tuple[str, tuple[str, ...] | None], waiting: list[_Waiting]) -> None:
-        signature, outputs = key
+    async def _answer(self, signature: str, waiting: list[_Waiting]) -> None:
         seconds = max(one.until for one in waiting) - asyncio.get_running_loop().time()
         try:
-            answer = await self._run(signature, joined([one.inputs for one in waiting]), seconds, outputs=outputs)
+            answer = await self._run(signature, joined([one.inputs for one in waiting]), seconds)
         except Exception as error:
             if len(waiting) > 1 and isinstance(error, ValueError):
-                await self._one_by_one(key, waiting)  # one row's fault is not its neighbours'
+                await self._one_by_one(signature, waiting)  # one row's fault is not its neighbours'
                 return
             for one in waiting:
                 _settle(one, error)
@@ -88,9 +80,9 @@ class Batcher:
         for row, one in enumerate(waiting):
             _settle(one, {name: value[row : row + 1] for name, value in answer.items()})
 
-    async def _one_by_one(self, key: tuple[str, tuple[str, ...] | None], waiting: list[_Waiting]) -> None:
+    async def _one_by_one(self, signature: str, waiting: list[_Waiting]) -> None:
         for one in waiting:
-            await self._answer(key, [one])
+            await self._answer(signature, [one])
 
 
 def joined(rows: Sequence[Mapping[str, np.ndarray]]) -> Arrays:

@@ -6,14 +6,13 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
 from configs.experiments import Arm, Experiment
-from configs.features import Feature
 from configs.serving import Serving
 from serving.assignment import assign_all
 from serving.inputs import RequestError, utf8
@@ -162,7 +161,7 @@ class Service:
         """Take events in. Raises: RequestError where one cannot be used, and then none is taken; NotServed."""
         version = self.versions.find()
         now = self._clock.now(version)
-        known = version.bundle.config.on("events")
+        known = {feature.name for feature in version.bundle.config.on("events")}
         events = [_event(number, one, now, known) for number, one in enumerate(request.events)]
         try:
             self._journal.add(events)
@@ -300,11 +299,10 @@ def _answered(experiment: Experiment) -> dict[str, Arm]:
     }
 
 
-def _event(number: int, said: NewEvent, now: int, known: Sequence[Feature]) -> Event:
+def _event(number: int, said: NewEvent, now: int, known: Set[str]) -> Event:
     """Raises: RequestError."""
-    names = [feature.name for feature in known]
-    if unknown := sorted(set(said.context) - set(names)):
-        raise RequestError(f"events.{number}.context: unknown feature {unknown[0]!r}; expected one of {sorted(names)}")
+    if unknown := sorted(set(said.context) - known):
+        raise RequestError(f"events.{number}.context: unknown feature {unknown[0]!r}; expected one of {sorted(known)}")
     try:
         moment = now if said.time is None else said.time
         return Event(said.user, said.item, moment, said.kind or "", said.value, said.rating, said.context)

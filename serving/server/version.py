@@ -90,16 +90,10 @@ class Version:
         with self.in_use():
             return await self._worker.run(signature, inputs, seconds, outputs=outputs)
 
-    async def run_one(
-        self,
-        signature: str,
-        inputs: Mapping[str, np.ndarray],
-        seconds: float,
-        outputs: Sequence[str] | None = None,
-    ) -> Arrays:
+    async def run_one(self, signature: str, inputs: Mapping[str, np.ndarray], seconds: float) -> Arrays:
         """The same for inputs of one row, which may be joined with those of others."""
         with self.in_use():
-            return await self._batcher.run(signature, inputs, seconds, outputs)
+            return await self._batcher.run(signature, inputs, seconds)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

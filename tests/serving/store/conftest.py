@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.redis_server import BINARY, RedisServer
+from tests.redis_server import RedisServer, skip_without_redis
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -22,8 +22,7 @@ def place(request, tmp_path) -> str:
 @pytest.fixture
 def fragile_redis() -> Iterator[RedisServer]:
     """One that a test may kill; what it acknowledged is on its disk."""
-    if BINARY is None:
-        pytest.skip("needs redis-server: apt-get install redis-server")
+    skip_without_redis()
     server = RedisServer(durable=True)
     server.start()
     yield server
