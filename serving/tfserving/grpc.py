@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from serving.runtime import DTYPES
+from serving.tensors import DTYPES
 from serving.tfserving.messages import (
     HEALTH,
     MODEL,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.runtime import DTYPES, as_utf8
+from serving.tensors import DTYPES, as_utf8
 from serving.tfserving.messages import TensorProto
 from serving.tfserving.predict import Refused
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.runtime import DTYPES, as_utf8
+from serving.tensors import DTYPES, as_utf8
 
 INVALID, FAILED = "invalid", "failed"  # inputs that do not fit; what TensorFlow said instead
 SIZES = struct.Struct("<IQ")  # before each frame: bytes of its head and of its body

@@ -16,8 +16,9 @@ from pipelines.check_server.needs import read_needs
 from pipelines.check_server.saved_model import required
 from pipelines.publish import root_id
 from pipelines.upsert import upsert
+from serving.c_api import package_file
 from serving.manifest import BundleError, newest, verify
-from serving.runtime import RuntimeFailure, Session, _library, scann_library, signature_table
+from serving.runtime import RuntimeFailure, Session, scann_library, signature_table
 from tests.pipelines.check_server.exports import SEARCH
 from tests.pipelines.test_publish import resealed
 from tests.runs import twinspire
@@ -59,7 +60,7 @@ def upserted(model: Path, added: int = 0, changed: int = 0, removed: int = 0) ->
 
 @pytest.fixture(scope="module")
 def tensorflow() -> Path:
-    path = _library("tensorflow", "libtensorflow_cc.so.2")
+    path = package_file("tensorflow", "libtensorflow_cc.so.2")
     assert path is not None
     return path
 
