@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -72,42 +73,53 @@ class Filters(tf.Module):
         """Which of rows [B, n] have a wanted value of every filter, [B, n] bool; rows below 0 are read as row 0."""
         rows, allowed = tf.maximum(rows, 0), tf.ones(tf.shape(rows), tf.bool)
         for name, asked in wanted.items():
-            values = tf.gather(self.of_items[name], rows)  # [B, n, m]
-            flat = tf.reshape(values, [tf.shape(rows)[0], tf.shape(rows)[1] * tf.shape(values)[2]])
-            one_of = tf.reduce_any(tf.reshape(contains(asked, flat), tf.shape(values)), axis=2)
-            allowed &= one_of | ~_asks(asked)[:, None]
+            kept = partial(self._kept, name, asked, rows, allowed)
+            allowed = tf.cond(tf.reduce_any(asked >= 0), kept, lambda allowed=allowed: allowed)
         return allowed
 
-    def share(self, wanted: Wanted) -> tf.Tensor:
-        """About which share of the items survive, [B]: exact for one filter whose items have one value each."""
-        share = tf.constant(1.0)
-        for name, asked in wanted.items():
-            items = tf.maximum(tf.shape(self.of_items[name])[0], 1)
-            having = tf.cast(self._counts(name, asked) / items, tf.float32)
-            share *= tf.where(_asks(asked), tf.minimum(having, 1.0), 1.0)
-        return share
+    def _kept(self, name: str, asked: tf.Tensor, rows: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
+        """Which of the rows [B, n] allowed so far one more filter keeps."""
+        values = tf.gather(self.of_items[name], rows)  # [B, n, m]
+        flat = tf.reshape(values, [tf.shape(rows)[0], tf.shape(rows)[1] * tf.shape(values)[2]])
+        one_of = tf.reduce_any(tf.reshape(contains(asked, flat), tf.shape(values)), axis=2)
+        return allowed & (one_of | ~_asks(asked)[:, None])
 
-    def fewest(self, wanted: Wanted) -> tf.Tensor:
-        """At most how many items survive, [B] or []: those that the narrowest filter leaves; `ALL` without any."""
-        counts = [tf.where(_asks(asked), self._counts(name, asked), ALL) for name, asked in wanted.items()]
-        return tf.reduce_min([tf.fill(tf.shape(counts[0]), ALL), *counts], axis=0) if counts else tf.constant(ALL)
+    def left(self, wanted: Wanted) -> tuple[tf.Tensor, tf.Tensor]:
+        """About which share of the items survive, [B] or []: exact for one filter whose items have one value each; and
+        at most how many, those that the narrowest filter leaves; 1 and `ALL` without any."""
+        share, fewest = tf.constant(1.0), tf.constant(ALL)
+        for name, count in self._counts(wanted).items():
+            items = tf.cast(tf.maximum(tf.shape(self.of_items[name])[0], 1), tf.float32)
+            share *= tf.minimum(tf.cast(count, tf.float32) / items, 1.0)
+            fewest = tf.minimum(fewest, count)
+        return share, fewest
 
-    def survivors(self, wanted: Wanted, items: tf.Tensor) -> tf.Tensor:
-        """Rows that the narrowest filter leaves, [n], each once, or all `items`; wanted [any] of one request."""
-        counts = [tf.where(_asks(asked), self._counts(name, asked), ALL) for name, asked in wanted.items()]
+    def survivors(self, wanted: Wanted, items: tf.Tensor) -> tuple[tf.Tensor, Wanted]:
+        """Rows that the narrowest filter leaves, [n], each once, or all `items`; and what the other filters are still
+        asked for; wanted [any] of one request."""
+        counts = self._counts(wanted).values()
         branches = [lambda name=name, asked=asked: self._having(name, asked) for name, asked in wanted.items()]
         narrowest = tf.argmin([*counts, ALL - 1], output_type=tf.int32)
-        return tf.switch_case(narrowest, [*branches, lambda: tf.range(items)])
+        nothing = tf.constant(-1, tf.int64)
+        rest = {
+            name: tf.where(narrowest == place, nothing, asked) for place, (name, asked) in enumerate(wanted.items())
+        }
+        return tf.switch_case(narrowest, [*branches, lambda: tf.range(items)]), rest
 
     def _having(self, name: str, asked: tf.Tensor) -> tf.Tensor:
-        start, end = self._span(name, tf.unique(asked)[0])
+        start, end = self._span(name, tf.unique(tf.boolean_mask(asked, asked >= 0))[0])
         rows = tf.gather(self.rows[name], tf.ragged.range(start, end).flat_values)
-        return tf.cond(tf.size(start) > 1, lambda: tf.unique(rows)[0], lambda: rows)  # one may have several values
+        repeated = (tf.size(start) > 1) & (tf.shape(self.of_items[name])[1] > 1)  # one may have several values
+        return tf.cond(repeated, lambda: tf.unique(rows)[0], lambda: rows)
 
-    def _counts(self, name: str, asked: tf.Tensor) -> tf.Tensor:
-        """How many items have each of the values asked for, summed, [B] or []."""
-        start, end = self._span(name, tf.reshape(asked, [-1]))
-        return tf.reduce_sum(tf.reshape(end - start, tf.shape(asked)), axis=-1)
+    def _counts(self, wanted: Wanted) -> dict[str, tf.Tensor]:
+        """How many items have each of the values asked for, summed, [B] or [], by filter; `ALL` where it asks none."""
+        counts = {}
+        for name, asked in wanted.items():
+            start, end = self._span(name, tf.reshape(asked, [-1]))
+            having = tf.reduce_sum(tf.reshape(end - start, tf.shape(asked)), axis=-1)
+            counts[name] = tf.where(_asks(asked), having, ALL)
+        return counts
 
     def _span(self, name: str, asked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Where in `rows` the items with each of the values [n] stand; nowhere for values that no item has."""

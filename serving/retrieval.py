@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from serving.filters import Filters, Wanted
-from serving.searchers import Searcher, search
+from serving.searchers import Searcher, cost, search
+from serving.searchers.base import IN_PLACE
 from serving.sets import contains
 from towers.backend import shared, tf
 from towers.losses import MASKED
 from towers.maxsim import maxsim
 
-_WORTH = 25  # survivors that are scored exactly in the time that one more item takes to be fetched from the index
-_COPIED = 4  # of so many items one may survive: above that, scoring all takes less time than copying their vectors
+_WORTH = 1.5  # times what a search takes may scoring all survivors: a search may turn out to be for nothing
+_SIFTED = 6  # survivors looked at (are they listed, what did they score) in the time that one vector takes to be copied
 _SPREAD = 3.0  # standard deviations by which fewer items than expected may survive
 
 Found = tuple[tf.Tensor, tf.Tensor]  # rows [B, k], -1 where there are fewer, and scores [B, k]
@@ -96,13 +97,14 @@ class Retrieval(tf.Module):
     @shared
     def _best(self, query: tf.Tensor, seen: tf.Tensor, wanted: Wanted, k: tf.Tensor) -> Found:
         asked = Asked(query, seen, wanted)
-        needed = self._needed(asked, k)
+        share, left = self.filters.left(asked.wanted)
+        needed = self._needed(asked, k, share)
         if not asked.wanted:  # no filter at all
             fetched = tf.maximum(tf.reduce_max(needed), k)
             *found, floor = self._searched(asked, fetched, k)
             selective = tf.zeros(tf.shape(needed), tf.bool)
         else:
-            selective = self.filters.fewest(asked.wanted) <= _WORTH * needed
+            selective = self._cost(left) <= _WORTH * cost(self.searcher, asked.query, needed)
             fetched = tf.maximum(tf.reduce_max(tf.where(selective, k, needed)), k)
             # outside of a condition: a graph whose branches alone hold ScaNN's operations would load without them
             nothing = [
@@ -116,13 +118,19 @@ class Retrieval(tf.Module):
         rows, scores = tf.cond(tf.reduce_any(lacking), lambda: _replaced(found, lacking, asked, exact), lambda: found)
         return rows, scores
 
-    def _needed(self, asked: Asked, k: tf.Tensor) -> tf.Tensor:
-        """Items to fetch for each request so that most likely k are left, [B] int32."""
-        share = self.current * self.filters.share(asked.wanted) * tf.ones([tf.shape(asked.seen)[0]])
+    def _needed(self, asked: Asked, k: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+        """Items to fetch for each request so that most likely k are left, [B] int32, where filters leave a share."""
+        share = self.current * share * tf.ones([tf.shape(asked.seen)[0]])
         wanted = tf.cast(k + tf.reduce_sum(tf.cast(asked.seen >= 0, tf.int32), axis=1), tf.float32)
         spare = tf.where(share < 1.0, _SPREAD * tf.sqrt(wanted * (1.0 - share)), 0.0)
         needed = tf.math.ceil((wanted + spare) / tf.maximum(share, 1e-9))
         return tf.cast(tf.minimum(needed, tf.cast(tf.size(self.indexed), tf.float32)), tf.int32)
+
+    def _cost(self, left: tf.Tensor) -> tf.Tensor:
+        """About what scoring so many survivors takes, float32, as `Searcher.cost` has it."""
+        items = tf.size(self.listed)
+        left = tf.minimum(left, items)
+        return tf.cast(tf.minimum(left, items // IN_PLACE), tf.float32) + tf.cast(left, tf.float32) / _SIFTED
 
     def _searched(self, asked: Asked, fetched: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The k best of `fetched` items of the index, at least k, and of the delta; and which score every item of the
@@ -141,9 +149,12 @@ class Retrieval(tf.Module):
 
         def one(request: tuple) -> Found:
             query, seen, wanted = request
-            rows = self.filters.survivors(wanted, tf.size(self.listed))[None]
-            alone = Asked(query[None], seen[None], {name: codes[None] for name, codes in wanted.items()})
-            scores = tf.where(self.shown(rows, alone), self._scores(alone.query, rows[0]), MASKED)
+            rows, rest = self.filters.survivors(wanted, tf.size(self.listed))
+            allowed = self.filters.allow(rows[None], {name: codes[None] for name, codes in rest.items()})[0]
+            scores = tf.where(allowed & tf.gather(self.listed, rows), self._scores(query, rows), MASKED)[None]
+            # who was seen is among so many more: to look for them among all takes as long as the scores
+            rows, scores = _best(rows[None], scores, tf.minimum(k + tf.size(seen), tf.size(rows)))
+            scores = tf.where(contains(seen[None], rows), MASKED, scores)
             rows, scores = _best(rows, scores, tf.minimum(k, tf.size(rows)))
             missing = [[0, k - tf.shape(rows)[1]]]
             return tf.pad(rows[0], missing, constant_values=-1), tf.pad(scores[0], missing, constant_values=MASKED)
@@ -152,16 +163,23 @@ class Retrieval(tf.Module):
         return tf.map_fn(one, (asked.query, asked.seen, asked.wanted), fn_output_signature=types)
 
     def _scores(self, query: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """Scores [1, n] of rows [n] for one query [1, D] or [1, m, D]."""
+        """Scores [n] of rows [n] for one query [D] or [m, D]."""
+        widths = [part.shape[1] for part in self._parts]
+        queries = tf.split(query, widths, axis=-1)
 
-        def of_all() -> tf.Tensor:
-            widths = [part.shape[1] for part in self._parts]
-            parts = zip(tf.split(tf.reshape(query, [-1, sum(widths)]), widths, axis=1), self._parts, strict=True)
-            scores = tf.add_n([tf.matmul(part, items, transpose_b=True) for part, items in parts])
-            return tf.gather(tf.reduce_max(scores, axis=0), rows)[None]
+        def scored(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+            """A part at a time: side by side they would be copied once more."""
+            if query.shape.rank == 1:
+                pairs = zip(parts, queries, strict=True)
+                return tf.add_n([tf.linalg.matvec(items, own) for items, own in pairs])
+            pairs = zip(queries, parts, strict=True)
+            return tf.reduce_max(tf.add_n([tf.matmul(own, items, transpose_b=True) for own, items in pairs]), axis=0)
 
-        many = tf.size(rows) > tf.size(self.listed) // _COPIED
-        return tf.cond(many, of_all, lambda: maxsim(query, self.vectors(rows)))
+        return tf.cond(
+            tf.size(rows) > tf.size(self.listed) // IN_PLACE,
+            lambda: tf.gather(scored(self._parts), rows),
+            lambda: scored([tf.gather(part, rows) for part in self._parts]),
+        )
 
 
 def _best(rows: tf.Tensor, scores: tf.Tensor, k: tf.Tensor) -> Found:

@@ -41,7 +41,7 @@ def _measured(
     for name in filters:
         for value in _values(filters[name]):
             asked = {other: codes(tf.constant([value if other == name else ""])) for other in filters}
-            has = of.filters.survivors(asked, tf.constant(0)).numpy()
+            has = of.filters.survivors(asked, tf.constant(0))[0].numpy()
             truth = best_rows(queries, vectors, k, has)
             found = interval(overlap_by_row(_search(of, queries, asked, k), truth))
             yield Filtered(name, value, len(has), found.mean, found.low)

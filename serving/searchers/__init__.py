@@ -18,7 +18,7 @@ from serving.searchers.base import Searcher
 from serving.searchers.exact import Exact
 from serving.searchers.ivf import Ivf
 from serving.searchers.scann import Scann
-from serving.searchers.several import search
+from serving.searchers.several import cost, search
 from serving.searchers.sharded import Sharded
 
 _KINDS: dict[str, type[Searcher]] = {"exact": Exact, "scann": Scann, "ivf": Ivf}
@@ -79,6 +79,7 @@ __all__ = [
     "Scann",
     "Searcher",
     "build_searcher",
+    "cost",
     "kind_of",
     "layout_of",
     "load_searcher",

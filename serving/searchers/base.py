@@ -12,6 +12,7 @@ from towers.backend import tf
 
 USUAL = 100  # items asked for, unless an effort says otherwise
 _GROWTH = 0.6  # of leaves with what is asked for
+IN_PLACE = 6  # vectors scored where they lie in the time that one takes which is copied first
 NOTHING = -1  # row of a place that holds no item
 
 
@@ -34,6 +35,10 @@ class Searcher(Protocol):
 
         Where fewer than k items are found, rows end in `NOTHING` and scores in -inf; an item is found once.
         """
+
+    def cost(self, k: tf.Tensor) -> tf.Tensor:
+        """About what a search of one query for k, int32 of any shape, takes: so many vectors copied from here and there
+        and scored, float32; see `IN_PLACE`."""
 
     def efforts(self, k: int) -> Sequence[Sequence[Any]]:
         """Ladders of efforts worth trying for k items: along each, time and recall rise."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from serving.searchers.base import held, pad
+from serving.searchers.base import IN_PLACE, held, pad
 from towers.backend import tf
 
 
@@ -57,6 +57,10 @@ class Exact(tf.Module):
     def nbytes(self) -> int:
         """Bytes of the vectors."""
         return 4 * self.size * self.vectors.shape[1]
+
+    def cost(self, k: tf.Tensor) -> tf.Tensor:
+        """See `Searcher.cost`: that of all items."""
+        return tf.fill(tf.shape(k), tf.cast(tf.shape(self.vectors)[0], tf.float32) / IN_PLACE)
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`; equal scores are ordered by row."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from serving.searchers.base import USUAL, doubled, held, more_leaves, pad
+from serving.searchers.base import IN_PLACE, USUAL, doubled, held, more_leaves, pad
 from towers.backend import tf, traced
 
 _LEAVES = 4.0  # times sqrt(N): smaller than ScaNN's, as every item of a leaf is scored exactly
@@ -22,6 +22,7 @@ _SAMPLE = 32  # items for each leaf that the centroids are learned on
 _ROUNDS = 10  # of k-means
 _SLACK = 4  # items scored, at least, for each one asked for
 _LEAST = 1024  # items scored at least
+_RUN = 1.5  # vectors copied leaf by leaf in the time that one takes which stands alone
 _BLOCK = 8192  # items whose leaf is looked up at once
 
 
@@ -128,11 +129,23 @@ class Ivf(tf.Module):
     def _count(self) -> tf.Tensor:
         return tf.shape(self.places)[0]
 
+    def cost(self, k: tf.Tensor) -> tf.Tensor:
+        """See `Searcher.cost`: the items of the leaves searched, were they all of one size, or all items; and the
+        centroids."""
+        found, count, leaves = tf.minimum(k, self._count), tf.cast(self._count, tf.float32), tf.shape(self.centroids)[0]
+        share = tf.cast(self._leaves(found), tf.float32) / tf.cast(leaves, tf.float32)
+        items = tf.maximum(share * count, tf.cast(tf.minimum(_wanted(found), self._count), tf.float32))
+        return tf.minimum(items / _RUN, count / IN_PLACE) + tf.cast(leaves, tf.float32) / IN_PLACE
+
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
         found = tf.minimum(k, self._count)
-        scores, rows = self._each(queries, found, more_leaves(self.effort.leaves, found, self.effort.k))
+        scores, rows = self._each(queries, found, self._leaves(found))
         return pad(scores, rows, k)
+
+    def _leaves(self, found: tf.Tensor) -> tf.Tensor:
+        """Leaves searched for so many items, if these hold enough."""
+        return more_leaves(self.effort.leaves, found, self.effort.k)
 
     @traced(reduce_retracing=True)  # called eagerly, the loop would else run in Python
     def _each(self, queries: tf.Tensor, found: tf.Tensor, leaves: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -149,12 +162,26 @@ class Ivf(tf.Module):
         """Scores and rows [found] of one query [D]."""
         order = tf.argsort(-tf.linalg.matvec(self.centroids, query), stable=True)
         starts, ends = tf.gather(self.starts, order), tf.gather(self.starts, order + 1)
-        wanted = doubled(_SLACK * found, _LEAST)
-        enough = 1 + tf.reduce_sum(tf.cast(tf.cumsum(ends - starts) < tf.minimum(wanted, self._count), tf.int32))
-        searched = tf.maximum(leaves, enough)
-        items = tf.ragged.range(starts[:searched], ends[:searched]).flat_values
-        scores, best = tf.math.top_k(tf.linalg.matvec(tf.gather(self.vectors, items), query), found)
-        return scores, tf.gather(self.places, tf.gather(items, best))
+        wanted = tf.minimum(_wanted(found), self._count)
+        enough = 1 + tf.reduce_sum(tf.cast(tf.cumsum(ends - starts) < wanted, tf.int32))
+        starts, ends = (bounds[: tf.maximum(leaves, enough)] for bounds in (starts, ends))
+
+        def of_leaves() -> tuple[tf.Tensor, tf.Tensor]:
+            items = tf.ragged.range(starts, ends).flat_values
+            scores, best = tf.math.top_k(tf.linalg.matvec(tf.gather(self.vectors, items), query), found)
+            return scores, tf.gather(items, best)
+
+        def of_all() -> tuple[tf.Tensor, tf.Tensor]:
+            return tuple(tf.math.top_k(tf.linalg.matvec(self.vectors, query), found))
+
+        many = tf.reduce_sum(ends - starts) > tf.cast(tf.cast(self._count, tf.float32) * _RUN / IN_PLACE, tf.int32)
+        scores, best = tf.cond(many, of_all, of_leaves)
+        return scores, tf.gather(self.places, best)
+
+
+def _wanted(found: tf.Tensor) -> tf.Tensor:
+    """Items scored at least, where so many are to be found."""
+    return doubled(_SLACK * found, _LEAST)
 
 
 def _centroids(vectors: np.ndarray, leaves: int) -> np.ndarray:

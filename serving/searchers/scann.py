@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from scann.scann_ops.py import scann_ops
 
-from serving.searchers.base import NOTHING, USUAL, deeper, doubled, held, more_leaves, pad
+from serving.searchers.base import IN_PLACE, NOTHING, USUAL, deeper, doubled, held, more_leaves, pad
 from towers.backend import tf
 
 _TREE_FROM = 100_000  # items; below, hashing every item is as fast (ScaNN's guidance)
@@ -35,6 +35,7 @@ _TENSORS = (  # of ScaNN's state, in the order in which it takes them
     "dataset",
 )
 _MADE_OF = ("dataset", *(name for name in _TENSORS if name != "dataset"))
+_CODES = 32  # items scored by their codes in the time that one takes whose vector is copied and scored
 _STRINGS = ("scann_config", "serialized_partitioner", "ah_codebook")
 
 
@@ -164,17 +165,25 @@ class Scann(tf.Module):
         parts = [getattr(self.state, name) for name in _TENSORS if name not in _STRINGS]
         return sum(int(tf.size(part)) * part.dtype.size for part in parts)
 
+    def cost(self, k: tf.Tensor) -> tf.Tensor:
+        """See `Searcher.cost`: codes of the items in the leaves searched, and vectors scored exactly."""
+        found, items = tf.minimum(k, self.count), tf.cast(self.count, tf.float32)
+        if self.layout.leaves:
+            items *= tf.cast(self._leaves(found), tf.float32) / self.layout.leaves
+        if not self.layout.dims:
+            return items / IN_PLACE * tf.ones(tf.shape(k))
+        return items / _CODES + tf.cast(self._exactly(found), tf.float32)
+
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
         self._searched = True
         searcher = scann_ops.ScannSearcher(self._made())
         found, asked = tf.minimum(k, self.count), tf.shape(queries)[0]
         queries = tf.pad(queries, [[0, tf.cast(asked == 0, tf.int32)], [0, 0]])  # a tree fails on an empty batch
-        exactly = tf.minimum(tf.maximum(self.effort.reorder * deeper(found, self.effort.k), found), self.count)
         rows, scores = searcher.search_batched(
             queries,
             final_num_neighbors=found,
-            pre_reorder_num_neighbors=exactly,
+            pre_reorder_num_neighbors=self._exactly(found),
             leaves_to_search=tf.where(asked > 0, self._leaves(found), 1) if self.layout.leaves else None,
         )
         rows, scores = rows[:asked], scores[:asked]
@@ -189,6 +198,10 @@ class Scann(tf.Module):
         if self._searched:
             tf.raw_ops.DestroyResourceOp(resource=self._made(), ignore_lookup_error=True)
             self._searched = False
+
+    def _exactly(self, found: tf.Tensor) -> tf.Tensor:
+        """Items scored exactly for so many."""
+        return tf.minimum(tf.maximum(self.effort.reorder * deeper(found, self.effort.k), found), self.count)
 
     def _leaves(self, found: tf.Tensor) -> tf.Tensor:
         """Leaves searched for so many items: those of the effort, and more where these could not hold enough."""

@@ -26,6 +26,11 @@ def search(searcher: Searcher, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Ten
     return scores, tf.where(tf.math.is_inf(scores), NOTHING, found)
 
 
+def cost(searcher: Searcher, queries: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+    """`Searcher.cost` for k of any shape, where `search` takes queries such as these."""
+    return searcher.cost(k) * (1.0 if queries.shape.rank == 2 else float(queries.shape[1]))
+
+
 def _sorted(key: tf.Tensor, *parts: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """The parts [B, n] in the ascending order of a key [B, n]."""
     order = tf.argsort(key, axis=1, stable=True)

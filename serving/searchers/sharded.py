@@ -85,6 +85,10 @@ class Sharded(tf.Module):
         for shard in self.shards:
             shard.release()
 
+    def cost(self, k: tf.Tensor) -> tf.Tensor:
+        """See `Searcher.cost`: that of all shards."""
+        return tf.add_n([shard.cost(k) for shard in self.shards])
+
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Searcher.search`."""
         scores, rows = [], []

@@ -41,10 +41,13 @@ def test_an_item_needs_a_wanted_value_of_each_filter_that_is_named(known, asked,
     rows = tf.constant([[4, 3, 2, 1, 0]])
     assert np.flatnonzero(known.allow(rows, codes).numpy()[0][::-1]).tolist() == allowed
     one = {name: value[0] for name, value in codes.items()}
-    survivors = known.survivors(one, tf.constant(5)).numpy().tolist()
-    assert len(set(survivors)) == len(survivors) <= max(5, known.fewest(one))
+    found, rest = known.survivors(one, tf.constant(5))
+    survivors = found.numpy().tolist()
+    assert len(set(survivors)) == len(survivors) <= max(5, known.left(one)[1])
     assert set(survivors) >= {*allowed}
     assert len(asked) > 1 or sorted(survivors) == allowed
+    kept = known.allow(found[None], {name: value[None] for name, value in rest.items()}).numpy()[0]
+    assert sorted(found.numpy()[kept]) == allowed  # the rest of the filters says the rest
 
 
 def test_each_request_has_its_own(known):
@@ -57,24 +60,24 @@ def test_shares_of_single_values_are_exact_and_those_of_several_at_most_too_high
     asked = {"stock": [["yes"], ["yes", "no"], ["never"], [""]]}
     width = max(map(len, asked["stock"]))
     padded = {"stock": [[*one, *[""] * (width - len(one))] for one in asked["stock"]]}
-    np.testing.assert_allclose(known.share(wanted(known, **padded)).numpy(), [0.4, 0.8, 0.0, 1.0])
-    both = known.share(wanted(known, stock=[["no"]], region=[["us", "eu"]])).numpy()
-    np.testing.assert_allclose(both, [0.4 * 1.0])  # two items have us and three eu, one of them both
-    assert known.fewest(wanted(known, stock=[["no"]], region=[["us", "eu"]])).numpy().tolist() == [2]
+    np.testing.assert_allclose(known.left(wanted(known, **padded))[0].numpy(), [0.4, 0.8, 0.0, 1.0])
+    share, fewest = known.left(wanted(known, stock=[["no"]], region=[["us", "eu"]]))
+    np.testing.assert_allclose(share.numpy(), [0.4 * 1.0])  # two items have us and three eu, one of them both
+    assert fewest.numpy().tolist() == [2]
 
 
 def test_without_filters_all_may_be_shown():
     none = Filters({})
     assert none.read({}) == {}
     assert none.allow(tf.constant([[0, 3]]), {}).numpy().all()
-    assert none.survivors({}, tf.constant(3)).numpy().tolist() == [0, 1, 2]
-    assert none.share({}).numpy() == 1.0
+    assert none.survivors({}, tf.constant(3))[0].numpy().tolist() == [0, 1, 2]
+    assert none.left({})[0].numpy() == 1.0
 
 
 def test_a_column_without_any_value_allows_nothing_to_who_asks():
     empty = Filters({"stock": ["", ""]})
     assert not empty.allow(tf.constant([[0, 1]]), wanted(empty, stock=[["yes"]])).numpy().any()
-    assert empty.share(wanted(empty, stock=[["yes"]])).numpy().tolist() == [0.0]
+    assert empty.left(wanted(empty, stock=[["yes"]]))[0].numpy().tolist() == [0.0]
 
 
 def test_two_values_with_one_code_are_refused(monkeypatch):

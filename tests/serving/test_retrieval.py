@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from serving import retrieval
 from serving.filters import Filters, codes
 from serving.retrieval import Asked, Retrieval
-from serving.searchers import build_searcher
+from serving.searchers import Ivf, build_searcher
+from serving.searchers.ivf import Effort
 from towers.backend import tf, traced
 from towers.losses import MASKED
 
@@ -126,3 +127,36 @@ def test_lists_are_those_of_brute_force_whatever_is_filtered(kind, changed, wort
     for row, answer in enumerate(answers):
         own = {name: values[row] for name, values in wanted.items()}
         found.check(answer, queries[row], seen[row], own, k)
+
+
+@pytest.fixture(scope="module")
+def noise() -> tuple[np.ndarray, np.ndarray, np.ndarray, Filters, Ivf]:
+    """Vectors without clusters, of whose leaves many hold the best; queries; and a filter that a tenth survives."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((20_000, 12)).astype(np.float32)
+    kept = rng.random(len(vectors)) < 0.1
+    queries = rng.standard_normal((30, 12)).astype(np.float32)
+    return vectors, queries, kept, Filters({"stock": np.where(kept, "yes", "no")}), Ivf.build(vectors)
+
+
+@pytest.mark.parametrize(
+    ("share", "worth", "exact"),
+    [
+        (0.15, None, True),  # of the leaves: as many vectors to copy as survive
+        (0.15, 0, False),
+        (0.001, None, False),  # a search that costs little is tried first
+    ],
+)
+def test_survivors_are_scored_exactly_where_a_search_would_take_longer(noise, monkeypatch, share, worth, exact):
+    vectors, queries, kept, filters, searcher = noise
+    searcher.effort = Effort(max(1, round(share * searcher.layout.leaves)), k=10_000)
+    none = np.zeros((len(vectors), 0), np.float32)
+    of = Retrieval(searcher, np.arange(len(vectors)), vectors, none, none, filters, np.zeros(0, np.float32))
+    if worth is not None:
+        monkeypatch.setattr(retrieval, "_WORTH", worth)
+    wanted = {"stock": codes(tf.fill([len(queries), 1], "yes"))}
+    found = of.best(Asked(tf.constant(queries), tf.zeros([len(queries), 0], tf.int32), wanted), tf.constant(10))[0]
+    truth = np.argsort(np.where(kept, -(queries @ vectors.T), np.inf), axis=1)[:, :10]
+    recall = np.mean([len({*a} & {*b}) / 10 for a, b in zip(found.numpy(), truth, strict=True)])
+    assert (recall == 1) == exact
+    assert recall > 0.5

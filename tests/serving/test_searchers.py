@@ -17,6 +17,7 @@ from serving.searchers import (
     search,
     sharded_layout,
 )
+from serving.searchers.base import IN_PLACE
 from serving.searchers.scann import Effort, Layout
 from towers.backend import tf, traced
 
@@ -180,7 +181,7 @@ def test_an_empty_batch_of_several_vectors():
 
 @pytest.mark.parametrize("kind", [Scann, Tree, Leaves, Ivf])
 def test_along_a_ladder_recall_rises_to_exactness(kind):
-    vectors, queries = _world(3000, queries=50, width=32)
+    vectors, queries = _world(6000, queries=50, width=32)  # of fewer, an inverted file scores all
     searcher, expected = kind.build(vectors), _brute_force(vectors, queries, 50)
     recalls = []
     for effort in searcher.efforts(50)[-1]:
@@ -190,6 +191,18 @@ def test_along_a_ladder_recall_rises_to_exactness(kind):
     assert recalls == sorted(recalls)
     assert recalls[0] < 0.99
     assert recalls[-1] >= 0.999
+
+
+@pytest.mark.parametrize("kind", SEARCHERS)
+def test_what_a_search_costs_rises_with_what_is_asked_for_up_to_all_items(kind):
+    searcher = kind.build(_world(3000)[0])
+    costs = searcher.cost(tf.constant([1, 100, 1000, 3000, 10_000])).numpy()
+    assert costs.shape == (5,)
+    assert (costs > 0).all()
+    assert (np.diff(costs) >= 0).all()
+    assert costs[3] == costs[4] <= 2 * 3000  # codes of all, and as many vectors copied
+    if kind is Ivf:
+        assert costs[3] <= (3000 + searcher.layout.leaves) / IN_PLACE + 1  # beyond that, all are scored where they lie
 
 
 @pytest.mark.parametrize("kind", SEARCHERS)
