@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from configs.experiments import Arm, Experiment
 from configs.serving import Serving
 from serving.assignment import assign_all
 from serving.inputs import RequestError, utf8
-from serving.logs import Exposure
 from serving.popular import POPULAR
 from serving.rollout import STABLE
 from serving.server.api import (
@@ -26,7 +25,6 @@ from serving.server.api import (
     Found,
     Item,
     Neighbour,
-    NewEvent,
     RecommendAnswer,
     RecommendRequest,
     SimilarAnswer,
@@ -37,16 +35,17 @@ from serving.server.api import (
 from serving.server.catalogue import catalogue
 from serving.server.clock import Clock
 from serving.server.explore import explored, extra
+from serving.server.exposures import Exposures
+from serving.server.intake import Intake
 from serving.server.journal import Journal
 from serving.server.metrics import Metrics
-from serving.server.recommend import FALLBACK, MODEL, POPULARITY, Answer, Asked, fallback, inputs_of, recommend
-from serving.server.shadow import Shadow
+from serving.server.recommend import POPULARITY, Answer, Asked, fallback, inputs_of, recommend
 from serving.server.spare import Spare
 from serving.server.users import Users
 from serving.server.version import Version
 from serving.server.versions import Versions
 from serving.store import open_store
-from serving.store.base import READ, Event
+from serving.store.base import READ
 from serving.tfserving.models import NotServed
 
 _NOBODY = Arm(share=0)  # what is done for who is in no experiment
@@ -61,7 +60,9 @@ class Service:
         self.versions = Versions(model, settings, metrics)
         self._spare = Spare(Path(settings.state) / _POPULAR)
         self._journal = Journal(settings.logs, metrics)
-        self._shadow, self._clock = Shadow(metrics), Clock(settings.clock)
+        self._clock = Clock(settings.clock)
+        self._exposures = Exposures(self._journal, metrics)
+        self._intake = Intake(self._journal, users, self._clock, metrics)
         self._arms = {one.name: _answered(one) for one in settings.experiments}
         self._random = random.Random()
         self._watching: asyncio.Task[None] | None = None
@@ -115,7 +116,7 @@ class Service:
             request=uuid.uuid4().hex,
             seconds=round(seconds, 6),
         )
-        self._write_down(found, asked, answer.propensities)
+        self._exposures.add(found, asked, answer.propensities, self.versions.shadow)
         return found
 
     async def status(self) -> dict[str, Any]:
@@ -159,17 +160,7 @@ class Service:
 
     async def add(self, request: EventsRequest) -> EventsAnswer:
         """Take events in. Raises: RequestError where one cannot be used, and then none is taken; NotServed."""
-        version = self.versions.find()
-        now = self._clock.now(version)
-        known = {feature.name for feature in version.bundle.config.on("events")}
-        events = [_event(number, one, now, known) for number, one in enumerate(request.events)]
-        try:
-            self._journal.add(events)
-        except ValueError as error:
-            raise RequestError(f"events: {error}") from None
-        stored = await self.users.add(events)
-        self.metrics.events.inc(len(events))
-        return EventsAnswer(accepted=len(events), stored=stored)
+        return await self._intake.add(request, self.versions.find())
 
     async def user(self, user: str) -> User:
         """What is known of a user. Raises: NotServed."""
@@ -245,33 +236,6 @@ class Service:
             )
         return found
 
-    def _write_down(self, answer: RecommendAnswer, asked: Asked, propensities: Sequence[float] | None) -> None:
-        if answer.source == FALLBACK:
-            self.metrics.fallbacks.labels(answer.reason).inc()
-        if not asked.request.shown:
-            return
-        for experiment, arm in answer.arms.items():
-            self.metrics.exposures.labels(experiment, arm).inc()
-        items = [one.item for one in answer.items]
-        self._journal.shown(
-            Exposure(
-                request=answer.request,
-                query=asked.request.user,
-                time=asked.time,
-                model=answer.model,
-                version=answer.version,
-                source=answer.source,
-                items=items,
-                scores=[one.score for one in answer.items],
-                seconds=answer.seconds,
-                reason=answer.reason or "",
-                arms=answer.arms,
-                propensities=propensities,
-            )
-        )
-        if answer.source == MODEL:  # else there is nothing to compare with
-            self._shadow.ask(self.versions.shadow, asked, items)
-
     def _check_sizes(self, request: RecommendRequest | SimilarRequest) -> None:
         limits = self.settings.limits
         if request.k > limits.k:
@@ -297,14 +261,3 @@ def _answered(experiment: Experiment) -> dict[str, Arm]:
         name: arm if arm.label or arm.policy == POPULARITY else arm.model_copy(update={"label": STABLE})
         for name, arm in experiment.arms.items()
     }
-
-
-def _event(number: int, said: NewEvent, now: int, known: Set[str]) -> Event:
-    """Raises: RequestError."""
-    if unknown := sorted(set(said.context) - known):
-        raise RequestError(f"events.{number}.context: unknown feature {unknown[0]!r}; expected one of {sorted(known)}")
-    try:
-        moment = now if said.time is None else said.time
-        return Event(said.user, said.item, moment, said.kind or "", said.value, said.rating, said.context)
-    except ValueError as error:
-        raise RequestError(f"events.{number}.{error}") from None
