@@ -40,6 +40,7 @@ class Metrics:
         self.swaps = counter("version_swaps", "Changes of who answers.")
         self.served = gauge("version", "The version behind each label.", ("label",))
         self.restarts = gauge("worker_restarts", "Times a version's process was started again.", ("version",))
+        self.store_up = gauge("store_up", "Whether the store answered when it was asked last.")
         self.store = counter("store_failures", "Calls that the store did not answer, by call.", ("call",))
         self.events = counter("events", "Events taken in.")
         self.dropped = counter("log_rows_dropped", "Rows that could not be logged.", ("log",))

@@ -79,8 +79,9 @@ class Service:
         except OSError as error:
             raise UserError(f"state: {folder} cannot be made: {error.strerror}") from None
         read = min(READ, settings.limits.deadline / 2)  # a store that hangs leaves time for the model
-        store = await open_store(settings.store or str(folder / "store.sqlite"), read=read)
+        store = await open_store(settings.store or str(folder / "store.sqlite"), read=read, patient=True)
         service = cls(model, settings, metrics, Users(store, metrics))
+        await service.users.reachable()  # what is wrong with it is told before anybody asks
         service.versions.on_swap(service._swapped)
         service._watching = asyncio.ensure_future(service.versions.watch())
         return service
@@ -132,6 +133,7 @@ class Service:
                 for one in versions.loaded
             ],
             "store": await self.users.reachable(),
+            "store_trouble": self.users.trouble,
             "milliseconds": self.metrics.quantiles(),
             "fallbacks": self.metrics.reasons(),
         }

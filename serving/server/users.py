@@ -20,7 +20,7 @@ class Users:
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store, self._metrics = store, metrics
-        self._down = False
+        self.trouble: str | None = None  # why the store is down; None while it is not
 
     async def state(self, user: str, version: Version | None) -> QueryState | None:
         """What is known of a user, of the store alone where there is no version; None for an unknown one."""
@@ -69,11 +69,13 @@ class Users:
 
     def _failed(self, call: str, error: StoreDown) -> None:
         self._metrics.store.labels(call).inc()
-        if not self._down:  # once, not for each request
+        self._metrics.store_up.set(0)
+        if self.trouble is None:  # once, not for each request
             _log.error("%s", error)
-        self._down = True
+        self.trouble = str(error)
 
     def _works(self) -> None:
-        if self._down:
+        self._metrics.store_up.set(1)
+        if self.trouble is not None:
             _log.info("the store is back")
-        self._down = False
+        self.trouble = None

@@ -11,10 +11,14 @@ __all__ = ["KEEP", "Event", "Loaded", "Store", "StoreDown", "StoreError", "Store
 _REDIS = ("redis://", "rediss://", "unix://")
 
 
-async def open_store(url: str, keep: int = KEEP, read: float = READ, write: float = WRITE) -> Store:
+async def open_store(
+    url: str, keep: int = KEEP, read: float = READ, write: float = WRITE, patient: bool = False
+) -> Store:
     """The store at "sqlite:PATH", or a plain path, or "redis://HOST:PORT/NUMBER".
 
-    keep: events of each query that are kept; read, write: seconds that each may take before the store counts as down.
+    keep: events of each query that are kept; read, write: seconds that each may take before the store counts as down;
+    patient: whether a file that is damaged, or no store, opens all the same. It stays as it is, and the store is
+    `StoreDown` until a good file, or none, stands in its place.
 
     A server that is not there opens all the same, and is `StoreDown` until it is. Raises: StoreError.
     """
@@ -27,4 +31,4 @@ async def open_store(url: str, keep: int = KEEP, read: float = READ, write: floa
     path = url.removeprefix("sqlite:")
     if not path or "://" in path:
         raise StoreError(f"store: found {url!r}, expected a path, sqlite:PATH or redis://HOST:PORT/NUMBER")
-    return SQLiteStore(Path(path), keep, read, write)
+    return SQLiteStore(Path(path), keep, read, write, patient)

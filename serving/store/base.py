@@ -28,6 +28,10 @@ class StoreError(UserError):
     """A store cannot be opened or loaded: it is damaged, of another kind or version, or ahead of what is loaded."""
 
 
+class StoreUnusable(StoreError):
+    """What is there is no store, not a whole one, or one of another version."""
+
+
 @dataclass(frozen=True)
 class Event:
     """A query took an item at a moment on the events' time axis. The store reads these three; the log reads the rest.

@@ -6,11 +6,11 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from serving.store.base import StoreError
+from serving.store.base import StoreError, StoreUnusable
 
 _APPLICATION, _VERSION = 0x7477696E, 1  # "twin" in the file's header, and the version of these tables
 _TABLES = """
@@ -29,22 +29,29 @@ Work = Callable[[sqlite3.Connection], Any]
 
 
 class File:
-    """The file, and each thread's connection: opened again where it failed, or where another file stands there."""
+    """The file, and each thread's connection: opened again where it failed, or where another file stands there. A file
+    that was good once is never made anew; before that one is, as soon as nothing else stands in its place."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._made = path, False
         self._mine = threading.local()
         self._all: list[sqlite3.Connection] = []
+
+    def make(self) -> None:
+        """Make the file where there is none. Raises: StoreError."""
+        with closing(opened(self.path, create=True)):
+            self._made = True
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
         """This thread's. Raises: sqlite3.Error, OSError."""
+        if not self._made:
+            with self._explained():
+                self.make()
         if (found := self._found()) != getattr(self._mine, "identity", None):
             self._drop()
-            try:
+            with self._explained():
                 self._mine.connection = opened(self.path, create=False)
-            except StoreError as error:
-                raise sqlite3.DatabaseError(str(error)) from error
             self._mine.identity = found
             self._all.append(self._mine.connection)
         try:
@@ -68,6 +75,14 @@ class File:
         while self._all:
             self._all.pop().close()
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What is wrong with the file, as a failure of the store that is named before it. Raises: sqlite3.Error."""
+        try:
+            yield
+        except StoreError as error:
+            raise sqlite3.DatabaseError(str(error).removeprefix(f"store: {self.path} ")) from error
+
     def _found(self) -> tuple[int, int]:
         found = os.stat(self.path)
         return found.st_dev, found.st_ino
@@ -82,11 +97,13 @@ class File:
 
 
 def opened(path: Path, create: bool) -> sqlite3.Connection:
-    """A connection to a store's file. Raises: StoreError.
+    """A connection to a store's file. Raises: StoreError; StoreUnusable for what is wrong with the file itself, which
+    then stays as it is.
 
     Nothing but SQLite may open the file: to close it gives up every lock that this process has on it, and the next
     process that closes the store takes itself for the last, and deletes the log that is being written to here.
     """
+    _refuse_emptied(path)
     mode = "rwc" if create else "rw"
     try:
         connection = sqlite3.connect(
@@ -104,7 +121,7 @@ def opened(path: Path, create: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA busy_timeout = 0")
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise StoreError(f"store: {path} cannot be used: {error}; expected a file that twinspire made") from None
+        raise StoreUnusable(f"store: {path} cannot be used: {error}; expected a file that twinspire made") from None
     except StoreError:
         connection.close()
         raise
@@ -126,9 +143,32 @@ def _check(connection: sqlite3.Connection, path: Path, create: bool) -> None:
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
     if application != _APPLICATION:
-        raise StoreError(f"store: {path} is another program's SQLite file; expected one that twinspire made, or none")
+        raise StoreUnusable(
+            f"store: {path} is another program's SQLite file; expected one that twinspire made, or none"
+        )
     if version != _VERSION:
-        raise StoreError(f"store: {path} has tables of version {version}, expected {_VERSION}; load a new store")
+        raise StoreUnusable(f"store: {path} has tables of version {version}, expected {_VERSION}; load a new store")
+
+
+def _refuse_emptied(path: Path) -> None:
+    """Beside an empty file SQLite deletes the log of writes, which may hold all that there is.
+
+    Raises: StoreUnusable.
+    """
+    if _size(path) == 0 and _size(log := _log_of(path)):
+        raise StoreUnusable(f"store: {path} is empty, and {log} is not; expected both as they were, or neither")
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _size(path: Path) -> int | None:
+    """In bytes; None where nothing can be seen, of which SQLite says more."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _refuse_cut(connection: sqlite3.Connection, path: Path) -> None:
@@ -137,11 +177,7 @@ def _refuse_cut(connection: sqlite3.Connection, path: Path) -> None:
     Raises: StoreError, sqlite3.DatabaseError.
     """
     size, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count"))
-    log = path.with_name(f"{path.name}-wal")
-    try:
-        more = log.exists() and log.stat().st_size > 0  # it may hold pages that are not in the file yet
-        found = path.stat().st_size
-    except OSError:
-        return  # SQLite says it better
-    if not more and found < size * pages:
-        raise StoreError(f"store: {path} is cut off: found {found} bytes, expected {size * pages}; load a new store")
+    more = _size(_log_of(path))  # it may hold pages that are not in the file yet
+    found = _size(path)
+    if found is not None and not more and found < size * pages:
+        raise StoreUnusable(f"store: {path} is cut off: found {found} bytes, expected {size * pages}; load a new store")

@@ -14,7 +14,6 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -30,8 +29,9 @@ from serving.store.base import (
     Stored,
     StoreDown,
     StoreError,
+    StoreUnusable,
 )
-from serving.store.file import File, Work, opened
+from serving.store.file import File, Work
 from serving.store.guard import Guard
 from serving.store.values import check_text, checked, decoded, encoded
 from serving.store.writer import Writer
@@ -44,10 +44,16 @@ _LARGEST = "\U0010ffff"  # in UTF-8 behind every text
 class SQLiteStore:
     """A `Store` in the file at `path`, which is made if there is none; `keep` events of each query."""
 
-    def __init__(self, path: Path, keep: int = KEEP, read: float = READ, write: float = WRITE) -> None:
-        """read, write: seconds that each may take. Raises: StoreError."""
-        with closing(opened(path, create=True)):
-            self._file = File(path)
+    def __init__(
+        self, path: Path, keep: int = KEEP, read: float = READ, write: float = WRITE, patient: bool = False
+    ) -> None:
+        """read, write: seconds that each may take; patient: as `open_store` has it. Raises: StoreError."""
+        self._file = File(path)
+        try:
+            self._file.make()
+        except StoreUnusable:
+            if not patient:
+                raise
         self._keep = keep
         self._reads, self._writes = (Guard(str(path), seconds, (sqlite3.Error, OSError)) for seconds in (read, write))
         self._readers = ThreadPoolExecutor(_READERS, "store-read")

@@ -59,7 +59,7 @@ function facts(status) {
       name: "Processes", value: `${ready}/${processes.length} ready`, more: restarts ? `${restarts} restarts` : "",
       well: ready > 0 && ready === processes.length,
     },
-    { name: "Store", value: status.store ? "answers" : "down", well: status.store },
+    { name: "Store", value: status.store ? "answers" : "down", well: status.store, title: status.store_trouble },
     { name: "p50", value: time(milliseconds.p50) },
     { name: "p99", value: time(milliseconds.p99) },
     { name: "Fallbacks", value: String(lists), more: reasons, well: lists === 0 },

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from serving.rollout import Canary, Rollout, write_rollout
 from serving.server.metrics import Metrics
 from serving.server.versions import Versions
 from tests.serving import small
-from tests.serving.server.running import Running, serving
+from tests.serving.server.running import COMMAND, Running, serving
 from tests.serving.small import END
 
 
@@ -184,6 +186,65 @@ def test_items_are_found_where_the_folder_is_gone(exact_bundle, tmp_path):
     with serving(model, tmp_path / "state") as running:
         shutil.rmtree(model)
         assert running.client.get("/items", params={"text": "i20"}).json()["items"][0]["item"] == "i20"
+
+
+# --- the store ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "foreign", "emptied"])
+def test_a_damaged_store_costs_no_start_stays_as_it_is_and_a_good_one_is_used(damage, exact_bundle, tmp_path):
+    publish(exact_bundle, tmp_path / "small", 1)
+    file = tmp_path / "state" / "store.sqlite"
+    with serving(tmp_path / "small", tmp_path / "state") as running:
+        assert running.ask("/events", events=[{"user": "u70", "item": "i44"}])["stored"] is True
+    good = shutil.copyfile(file, tmp_path / "good.sqlite")
+    damaged(file, damage)
+    files = [file, file.with_name("store.sqlite-wal")]
+    found = [one.read_bytes() for one in files if one.exists()]
+    with serving(tmp_path / "small", tmp_path / "state") as running:
+        assert running.ask(user="u1")["source"] == "model"
+        assert running.ask("/events", events=[{"user": "u70", "item": "i45"}]) == {"accepted": 1, "stored": False}
+        status = running.status()
+        assert (status["store"], str(file) in status["store_trouble"]) == (False, True)
+        assert running.metric("twinspire_store_up") == 0
+        told = [line for line in running.said if "twinspire.users ERROR" in line]
+        assert len(told) == 1
+        assert str(file) in told[0]
+        assert [one.read_bytes() for one in files if one.exists()] == found
+        if damage == "garbage":  # the person mends it, or else moves it away
+            os.replace(good, file)
+        else:
+            for one in file.parent.glob("store.sqlite*"):
+                one.rename(tmp_path / one.name)
+        running.until(lambda: running.status()["store"], "the store")
+        assert (running.status()["store_trouble"], running.metric("twinspire_store_up")) == (None, 1)
+        assert running.ask("/events", events=[{"user": "u70", "item": "i46"}])["stored"] is True
+        history = [one["item"] for one in running.client.get("/users/u70").json()["history"]]
+        assert history == (["i46", "i44"] if damage == "garbage" else ["i46"])
+    if damage != "garbage":
+        assert (tmp_path / "store.sqlite").read_bytes() == found[0]
+
+
+def damaged(file: Path, how: str) -> None:
+    if how == "garbage":
+        file.write_bytes(b"\xff" * file.stat().st_size)
+    elif how == "cut":
+        os.truncate(file, file.stat().st_size - 1)
+    elif how == "foreign":
+        file.unlink()
+        with sqlite3.connect(file) as connection:
+            connection.execute("CREATE TABLE events (x)")
+        connection.close()
+    else:  # the log of writes alone is left
+        file.with_name("store.sqlite-wal").write_bytes(file.read_bytes())
+        os.truncate(file, 0)
+
+
+def test_a_store_that_cannot_be_had_at_all_is_an_error_of_one_line(tmp_path):
+    store = f'store="{tmp_path / "nowhere" / "store.sqlite"}"'
+    command = [COMMAND, "serve", str(tmp_path / "small"), "--port", "0", "--set", store, "--set", f"state={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.startswith("error: store: ")) == (2, True), done.stderr
 
 
 # --- experiments ----------------------------------------------------------------------------------------------

@@ -233,6 +233,46 @@ def test_a_file_that_is_no_store_is_refused(tmp_path, content):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"\xff" * 5_000])
+def test_who_is_patient_waits_for_a_good_file_or_none(tmp_path, content):
+    path, good = tmp_path / "store.sqlite", tmp_path / "good.sqlite"
+    path.write_bytes(content)
+
+    async def story() -> None:
+        other = await open_store(str(good))
+        await eventually(lambda: other.add([event("u", "a", 1)]))
+        await other.close()
+        store = await open_store(str(path), patient=True)
+        with pytest.raises(StoreDown, match=rf"^store: {path}: cannot be used: .*twinspire made$"):
+            await store.get("u")
+        await down(lambda: store.add([event("u", "lost", 9)]))
+        assert path.read_bytes() == content
+        good.rename(path)
+        assert plain(await eventually(lambda: store.get("u")))[0] == [("a", 1)]
+        path.rename(tmp_path / "away")
+        await down(lambda: store.add([event("u", "lost", 9)]))  # one that was good is never made anew
+        assert not path.exists()
+        await store.close()
+        path.write_bytes(content)
+        store = await open_store(str(path), patient=True)
+        await down(store.ping)
+        path.unlink()
+        await eventually(lambda: store.add([event("u", "b", 2)]))
+        assert plain(await eventually(lambda: store.get("u")))[0] == [("b", 2)]
+        await store.close()
+
+    asyncio.run(story())
+
+
+def test_a_log_of_writes_is_not_lost_with_what_was_in_its_file(tmp_path):
+    path, log = tmp_path / "store.sqlite", tmp_path / "store.sqlite-wal"
+    path.write_bytes(b"")
+    log.write_bytes(b"all that there was")
+    with pytest.raises(StoreError, match=r"is empty, and .*-wal is not"):
+        asyncio.run(open_store(str(path)))
+    assert log.read_bytes() == b"all that there was"
+
+
 def written(path: Path, statement: str) -> Path:
     with sqlite3.connect(path) as connection:
         connection.execute(statement)
