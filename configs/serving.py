@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from configs.experiments import Experiments
-from configs.units import Count, Section, no_switch
+from configs.units import Count, Duration, Section, no_switch
 
 Seconds = Annotated[float, BeforeValidator(no_switch), Field(gt=0)]
 
@@ -73,7 +73,9 @@ class Serving(Section):
 
     clock: "wall" takes now for the time of a request that names none, "data" the end of the version's data, for old
     data; poll: seconds between looks for new versions; api_key: what clients must send; state: folder of what the
-    server keeps; store: "sqlite:PATH" or "redis://HOST:PORT/DB", by default a file in `state`; logs: None keeps none.
+    server keeps; store: "sqlite:PATH" or "redis://HOST:PORT/DB", by default a file in `state`; keep: how long after it
+    came an event stays in the store at least, "90d" or seconds, after which it goes once every version that is loaded
+    has data beyond it; logs: None keeps none.
     """
 
     host: str = "127.0.0.1"
@@ -84,6 +86,7 @@ class Serving(Section):
     poll: Seconds = 2.0
     state: str = "serving-state"
     store: str | None = None
+    keep: Duration = "90d"
     limits: Limits = Limits()
     runtime: Runtime = Runtime()
     logs: Logs | None = Logs()

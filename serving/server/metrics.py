@@ -43,6 +43,7 @@ class Metrics:
         self.store_up = gauge("store_up", "Whether the store answered when it was asked last.")
         self.store = counter("store_failures", "Calls that the store did not answer, by call.", ("call",))
         self.events = counter("events", "Events taken in.")
+        self.pruned = counter("events_pruned", "Stored events dropped, as versions know them from their data.")
         self.dropped = counter("log_rows_dropped", "Rows that could not be logged.", ("log",))
         self.exposures = counter("exposures", "Lists answered, by experiment and arm.", ("experiment", "arm"))
         self.shadow = counter("shadow", "Lists asked of the shadow version, by outcome.", ("outcome",))

@@ -39,6 +39,7 @@ from serving.server.exposures import Exposures
 from serving.server.intake import Intake
 from serving.server.journal import Journal
 from serving.server.metrics import Metrics
+from serving.server.pruning import Pruning
 from serving.server.recommend import POPULARITY, Answer, Asked, fallback, inputs_of, recommend
 from serving.server.spare import Spare
 from serving.server.users import Users
@@ -65,7 +66,8 @@ class Service:
         self._intake = Intake(self._journal, users, self._clock, metrics)
         self._arms = {one.name: _answered(one) for one in settings.experiments}
         self._random = random.Random()
-        self._watching: asyncio.Task[None] | None = None
+        self._pruning = Pruning(self.versions, users, settings)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def start(cls, model: Path, settings: Serving, metrics: Metrics) -> Service:
@@ -83,14 +85,15 @@ class Service:
         service = cls(model, settings, metrics, Users(store, metrics))
         await service.users.reachable()  # what is wrong with it is told before anybody asks
         service.versions.on_swap(service._swapped)
-        service._watching = asyncio.ensure_future(service.versions.watch())
+        service._tasks |= {asyncio.ensure_future(work()) for work in (service.versions.watch, service._pruning.run)}
         return service
 
     async def close(self) -> None:
         """End every process, and write what waits."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait({self._watching})
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await asyncio.to_thread(self._journal.close)  # first: whoever waits for the end may not wait long
         await self.versions.close()
         await self.users.close()

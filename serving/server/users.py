@@ -41,6 +41,18 @@ class Users:
         """Set features of a user; whether that was possible."""
         return await self._told("put", lambda: self._store.put(user, features))
 
+    async def prune(self, before: int, seconds: float) -> None:
+        """Drop events of moments before `before` that came at least so many seconds ago, where the store is there."""
+        try:
+            gone = await self._store.prune(before, seconds)
+        except StoreDown as error:
+            self._failed("prune", error)
+            return
+        self._works()
+        self._metrics.pruned.inc(gone)
+        if gone:
+            _log.info("dropped %d stored events that versions know from their data", gone)
+
     async def search(self, prefix: str, most: int, version: Version) -> list[str]:
         """At most so many ids that begin so, of the version's data and of the store."""
         found = version.bundle.state.queries_from(prefix, most)

@@ -104,8 +104,9 @@ class Store(Protocol):
     async def search(self, prefix: str, most: int) -> list[str]:
         """At most so many ids of queries that begin with `prefix`, in order of their UTF-8 bytes. Raises: StoreDown."""
 
-    async def prune(self, before: int) -> int:
-        """Drop events of moments before `before`; to their number. Raises: StoreDown."""
+    async def prune(self, before: int, seconds: float = 0) -> int:
+        """Drop events of moments before `before` that came at least so many seconds ago; to their number. Goes through
+        in parts, as `load` does. Raises: StoreDown."""
 
     async def ping(self) -> None:
         """Raises: StoreDown where the store could not answer now."""

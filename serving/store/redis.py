@@ -47,19 +47,19 @@ _PART = 500  # queries a round trip
 _OFFSET = 2**63  # makes an int64 one that is not negative, whose digits are in order
 
 _FORGET = """
-if redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3]) == 0 then redis.call('ZREM', KEYS[4], ARGV[2]) end
+if redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3]) == 0 then redis.call('ZREM', KEYS[4], ARGV[1]) end
 """
 _PRUNE = f"""
 local gone = 0
-for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-    if string.sub(member, 1, 16) < ARGV[1] then gone = gone + redis.call('ZREM', KEYS[1], member) end
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])) do
+    if string.sub(member, 1, 16) < ARGV[2] then gone = gone + redis.call('ZREM', KEYS[1], member) end
 end
 {_FORGET}
 return gone
 """
 _UNLOAD = f"""
 local load = string.match(redis.call('GETRANGE', KEYS[3], 0, 20), '^%d+')
-if load and load ~= ARGV[1] then redis.call('DEL', KEYS[3]) end
+if load and load ~= ARGV[2] then redis.call('DEL', KEYS[3]) end
 {_FORGET}
 return 0
 """
@@ -143,10 +143,11 @@ class RedisStore:
         start, end = f"[{prefix}".encode(), f"[{prefix}".encode() + b"\xff"
         return await self._reads.call(lambda: self._ready("zrangebylex", _IDS, start, end, 0, most))
 
-    async def prune(self, before: int) -> int:
+    async def prune(self, before: int, seconds: float = 0) -> int:
         """As `Store` has it."""
+        came = int((time.time() - seconds) * 1e6)
         try:
-            return sum(await self._each(self._prune, f"{before + _OFFSET:016x}"))
+            return sum(await self._each(self._prune, f"{before + _OFFSET:016x}", str(came)))
         except (RedisError, OSError) as error:
             raise StoreDown(f"store: redis: {error}") from error
 
@@ -228,13 +229,13 @@ class RedisStore:
                     pipe.zrem(f"{_E}{query}", _member(item, moment))
             await pipe.execute()
 
-    async def _each(self, script: Any, argument: str) -> list[Any]:
+    async def _each(self, script: Any, *arguments: str) -> list[Any]:
         """Run a script for every query there is; to what it said."""
         said, last = [], b"-"
         while ids := await self._redis.zrangebylex(_IDS, last, b"+", 0, _PART):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for query in ids:
-                    await script([f"{_E}{query}", f"{_F}{query}", f"{_L}{query}", _IDS], [argument, query], pipe)
+                    await script([f"{_E}{query}", f"{_F}{query}", f"{_L}{query}", _IDS], [query, *arguments], pipe)
                 said += await pipe.execute()
             last = f"({ids[-1]}".encode()
         return said

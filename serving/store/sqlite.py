@@ -37,7 +37,7 @@ from serving.store.values import check_text, checked, decoded, encoded
 from serving.store.writer import Writer
 
 _READERS = 2
-_PART = 1000  # rows that are loaded in one transaction: writers of events wait for it
+_PART = 1000  # rows that are loaded or looked at in one transaction: writers of events wait for it
 _LARGEST = "\U0010ffff"  # in UTF-8 behind every text
 
 
@@ -91,11 +91,15 @@ class SQLiteStore:
         check_text("prefix", prefix)
         return await self._read(lambda connection: _search(connection, prefix, most))
 
-    async def prune(self, before: int) -> int:
+    async def prune(self, before: int, seconds: float = 0) -> int:
         """As `Store` has it."""
-        return await self._at_leisure(
-            lambda connection: connection.execute("DELETE FROM events WHERE time < ?", (before,)).rowcount
-        )
+        came = int((time.time() - seconds) * 1e6)
+        after: str | None = ""
+        count = 0
+        while after is not None:
+            gone, after = await self._at_leisure(partial(_prune, after=after, before=before, came=came))
+            count += gone
+        return count
 
     async def ping(self) -> None:
         """As `Store` has it."""
@@ -172,6 +176,19 @@ def _put(connection: sqlite3.Connection, query: str, given: Mapping[str, Any]) -
         "ON CONFLICT (query) DO UPDATE SET features = excluded.features",
         (query, text),
     )
+
+
+def _prune(connection: sqlite3.Connection, after: str, before: int, came: int) -> tuple[int, str | None]:
+    """Drop old events of some queries behind `after`; to their number, and the last of the queries, None at the end."""
+    row = connection.execute(
+        "SELECT query FROM events WHERE query > ? ORDER BY query LIMIT 1 OFFSET ?", (after, _PART)
+    ).fetchone()
+    last = row[0] if row else None
+    gone = connection.execute(
+        "DELETE FROM events WHERE query > ? AND query <= ? AND time < ? AND came <= ?",
+        (after, b"" if last is None else last, before, came),  # every text is less than any bytes
+    ).rowcount
+    return gone, last
 
 
 def _begin_load(connection: sqlite3.Connection, until: int) -> tuple[int, set[str]]:

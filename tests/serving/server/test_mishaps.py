@@ -247,6 +247,41 @@ def test_a_store_that_cannot_be_had_at_all_is_an_error_of_one_line(tmp_path):
     assert (done.returncode, done.stderr.startswith("error: store: ")) == (2, True), done.stderr
 
 
+def history(running: Running, user: str) -> list[str]:
+    return [one["item"] for one in running.client.get(f"/users/{user}").json()["history"]]
+
+
+@pytest.mark.parametrize("place", ["sqlite", "redis"])
+def test_stored_events_go_once_every_version_has_data_beyond_them_and_they_are_old(
+    place, exact_bundle, tmp_path, request
+):
+    store = []
+    if place == "redis":
+        redis = request.getfixturevalue("redis_server")
+        redis.empty()
+        store = [f'store="{redis.url}"']
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    with serving(model, tmp_path / "state", "keep=1", *store) as running:
+        moments = {"i41": END - 1, "i42": END, "i43": END + 5, "i44": END + 50}
+        running.ask("/events", events=[{"user": "u80", "item": item, "time": at} for item, at in moments.items()])
+        running.until(lambda: history(running, "u80") == ["i44", "i43", "i42"], "the first to go")
+        write_rollout(model, Rollout(canary=Canary(share=0.5)))
+        data = {"start": END - 10**7, "end": END + 10, "events": 1000}
+        sealed_again(small.copy(exact_bundle, model / ".partial-2"), data=data).rename(model / "2")
+        running.until(lambda: "canary" in running.status()["labels"], "the canary")
+        time.sleep(2.5)  # two looks
+        assert history(running, "u80") == ["i44", "i43", "i42"]  # the stable version would not know of them
+        write_rollout(model, Rollout())
+        running.ready(2)
+        running.until(lambda: history(running, "u80") == ["i44"], "what the data has")
+        assert running.metric("twinspire_events_pruned") == 3
+    with serving(model, tmp_path / "state", "keep=1000", *store) as running:
+        running.ask("/events", events=[{"user": "u81", "item": "i41", "time": END - 1}])
+        time.sleep(1.5)
+        assert history(running, "u81") == ["i41"]
+
+
 # --- experiments ----------------------------------------------------------------------------------------------
 
 

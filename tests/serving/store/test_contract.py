@@ -200,6 +200,34 @@ def test_old_events_are_pruned(place):
     told(place, story)
 
 
+def test_events_that_came_just_now_are_not_pruned_however_old_their_moment_is(place):
+    async def story(store):
+        await store.add([event("u", "old", 1), event("v", "old", 1)])
+        await asyncio.sleep(1.2)
+        await store.add([event("u", "late", 2), event("u", "new", 9)])
+        assert await store.prune(5, 1000) == 0
+        assert await store.prune(5, 1) == 2
+        assert plain(await store.get("u"))[0] == [("late", 2), ("new", 9)]
+        assert await store.get("v") is None
+
+    told(place, story)
+
+
+def test_of_many_events_all_that_are_old_are_pruned(place):
+    async def story(store):
+        users = [f"u{number:04}" for number in range(900)] + ["\U0010ffff" * 3]
+        for user in users[:-2]:  # more than go through at once, in the middle of a user and at its end
+            await store.add([event(user, f"i{moment}", moment) for moment in range(3)])
+        await store.add([event(users[-2], f"i{moment}", moment) for moment in range(900)])
+        await store.add([event(users[-1], "i0", 0)])
+        assert await store.prune(2) == 2 * 900 + 1
+        assert plain(await store.get(users[0]))[0] == [("i2", 2)]
+        assert len((await store.get(users[-2])).events) == 898
+        assert users[-1] not in await store.search("", 2000)
+
+    told(place, story)
+
+
 def test_search_is_by_prefix(place):
     async def story(store):
         await store.add([event(query, "a", 1) for query in ("ab", "abc", "b", "aé")])
