@@ -6,8 +6,9 @@ if the disk is sound. A disk that is full or a folder that cannot be made costs 
 on, and what comes beyond that is counted and dropped.
 """
 
+from serving.logs.early import EarlyLog, take_early
 from serving.logs.events import EventLog
 from serving.logs.exposures import Exposure, ExposureLog
 from serving.logs.parquet import LogCounts
 
-__all__ = ["EventLog", "Exposure", "ExposureLog", "LogCounts"]
+__all__ = ["EarlyLog", "EventLog", "Exposure", "ExposureLog", "LogCounts", "take_early"]

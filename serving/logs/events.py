@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class EventLog:
     def __init__(self, config: Config, folder: Path, rows: int = ROWS, seconds: float = SECONDS) -> None:
         """rows, seconds: as `ParquetLog` has them."""
         self._columns = _event_columns(config)
+        self._features = _feature_columns(config)
         self._clock = config.data.events.time is not None
         schema = pa.schema([(name, column.type) for name, column in self._columns.items()])
         self._log = ParquetLog(folder, schema, rows, seconds)
@@ -46,6 +48,24 @@ class EventLog:
                 if not _FIRST <= event.time < _LAST:
                     raise ValueError(f"time: found {event.time}, expected unix seconds of the years 1 to 9998")
         return self._log.append(rows)
+
+    def append_fitting(self, events: Sequence[Event]) -> int:
+        """Log what fits of events that nobody held against the config: features of theirs that it does not have, or
+        has otherwise, count as not said; to how many events could be logged so."""
+        fitting = 0
+        for event in events:
+            with suppress(ValueError):
+                self.append([replace(event, context=self._fitting(event))])
+                fitting += 1
+        return fitting
+
+    def _fitting(self, event: Event) -> dict[str, Any]:
+        found = {}
+        for name, value in event.context.items():
+            with suppress(KeyError, ValueError):
+                self._features[name].value(event)
+                found[name] = value
+        return found
 
     def flush(self) -> bool:
         """Write all that waits now; to whether that worked."""
@@ -67,11 +87,8 @@ class _Column:
 def _event_columns(config: Config) -> dict[str, _Column]:
     """By name. A feature may read a column of the event itself, whose value then is the event's."""
     section = config.data.events
-    columns = {
-        feature.source_column: _feature_column(feature)
-        for feature in config.on("events")
-        if feature.kind != "time" or feature.column is not None
-    }
+    sources = {feature.name: feature.source_column for feature in config.on("events")}
+    columns = {sources[name]: column for name, column in _feature_columns(config).items()}
     columns |= {
         section.query: _Column(pa.string(), lambda event: event.query),
         section.item: _Column(pa.string(), lambda event: event.item),
@@ -86,6 +103,15 @@ def _event_columns(config: Config) -> dict[str, _Column]:
         if (column := getattr(section, name)) is not None:
             columns[column] = _Column(pa.float64(), of)
     return columns
+
+
+def _feature_columns(config: Config) -> dict[str, _Column]:
+    """By the feature's name."""
+    return {
+        feature.name: _feature_column(feature)
+        for feature in config.on("events")
+        if feature.kind != "time" or feature.column is not None
+    }
 
 
 def _feature_column(feature: Feature) -> _Column:

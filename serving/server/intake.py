@@ -20,13 +20,14 @@ class Intake:
     def __init__(self, journal: Journal, users: Users, clock: Clock, metrics: Metrics) -> None:
         self._journal, self._users, self._clock, self._metrics = journal, users, clock, metrics
 
-    async def add(self, request: EventsRequest, version: Version) -> EventsAnswer:
-        """Take events in, as the version names their features.
+    async def add(self, request: EventsRequest, version: Version | None) -> EventsAnswer:
+        """Take events in, as the version names their features; without one, whatever they are called.
 
-        Raises: RequestError where one cannot be used, and then none is taken.
+        Raises: RequestError where one cannot be used, and then none is taken; NotServed where the time of one that says
+        none is not known without a version.
         """
-        now = self._clock.now(version)
-        known = {feature.name for feature in version.bundle.config.on("events")}
+        now = self._clock.now(version) if any(one.time is None for one in request.events) else 0
+        known = {feature.name for feature in version.bundle.config.on("events")} if version else None
         events = [_event(number, one, now, known) for number, one in enumerate(request.events)]
         try:
             self._journal.add(events)
@@ -37,9 +38,9 @@ class Intake:
         return EventsAnswer(accepted=len(events), stored=stored)
 
 
-def _event(number: int, said: NewEvent, now: int, known: Set[str]) -> Event:
-    """Raises: RequestError."""
-    if unknown := sorted(set(said.context) - known):
+def _event(number: int, said: NewEvent, now: int, known: Set[str] | None) -> Event:
+    """known: names of features, None where nobody knows them. Raises: RequestError."""
+    if known is not None and (unknown := sorted(set(said.context) - known)):
         raise RequestError(f"events.{number}.context: unknown feature {unknown[0]!r}; expected one of {sorted(known)}")
     try:
         moment = now if said.time is None else said.time

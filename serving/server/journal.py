@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from configs.schema import Config
 from configs.serving import Logs
-from serving.logs import EventLog, Exposure, ExposureLog, LogCounts
+from serving.logs import EarlyLog, EventLog, Exposure, ExposureLog, LogCounts, take_early
 from serving.server.metrics import Metrics
 from serving.store.base import Event
 
-EVENTS, EXPOSURES = "events", "exposures"  # folders of the logs
+EVENTS, EXPOSURES, EARLY = "events", "exposures", "early"  # folders of the logs
+_log = logging.getLogger("twinspire.journal")
 
 
 class Journal:
-    """The two logs, or neither where none are kept. Columns of events are those of the config that is served."""
+    """The two logs, or neither where none are kept. Columns of events are those of the config that is served; events
+    that come before there is one wait in files of their own."""
 
     def __init__(self, logs: Logs | None, metrics: Metrics) -> None:
         self._logs, self._metrics = logs, metrics
         self._exposures = ExposureLog(Path(logs.folder) / EXPOSURES, logs.rows, logs.seconds) if logs else None
-        self._events: EventLog | None = None
+        self._events: EventLog | EarlyLog | None = None
         self._config: Config | None = None
         self._before = {EVENTS: 0, EXPOSURES: 0}  # rows that were dropped, as counted already
+        self._handing: list[threading.Thread] = []  # what an older log holds over to files, or to the newer one
 
     def serve(self, config: Config) -> None:
         """Write events as this config names them from now on."""
         if self._logs is None or (self._config and _columns(self._config) == _columns(config)):
             return
-        if self._events is not None:  # what waits is written meanwhile, without holding up who asks for lists
-            threading.Thread(target=self._events.close, name="log-close").start()
-        self._events = EventLog(config, Path(self._logs.folder) / EVENTS, self._logs.rows, self._logs.seconds)
-        self._config, self._before[EVENTS] = config, 0
+        folder, before = Path(self._logs.folder), self._events
+        log = EventLog(config, folder / EVENTS, self._logs.rows, self._logs.seconds)
+        self._events, self._config, self._before[EVENTS] = log, config, 0
+        # what waits is written meanwhile, without holding up who asks for lists
+        self._handing = [one for one in self._handing if one.is_alive()]
+        self._handing.append(threading.Thread(target=self._hand_over, args=(before, folder, log), name="log-hand-over"))
+        self._handing[-1].start()
 
     def add(self, events: Sequence[Event]) -> None:
         """Log events. Raises: ValueError that names the value which does not fit its column."""
-        if self._events is not None:
-            self._events.append(events)
-            self._count(EVENTS, self._events.counts)
+        if self._logs is None:
+            return
+        if self._events is None:
+            self._events = EarlyLog(Path(self._logs.folder) / EARLY, self._logs.rows, self._logs.seconds)
+        self._events.append(events)
+        self._count(EVENTS, self._events.counts)
 
     def shown(self, exposure: Exposure) -> None:
         """Log a list."""
@@ -46,17 +56,23 @@ class Journal:
             self._exposures.append(exposure)
             self._count(EXPOSURES, self._exposures.counts)
 
-    def flush(self) -> None:
-        """Write all that waits."""
-        for log in (self._events, self._exposures):
-            if log is not None:
-                log.flush()
-
     def close(self) -> None:
         """Write all that waits, and end."""
+        for thread in self._handing:
+            thread.join()
         for log in (self._events, self._exposures):
             if log is not None:
                 log.close()
+
+    def _hand_over(self, before: EventLog | EarlyLog | None, folder: Path, log: EventLog) -> None:
+        """Close the log before, and log the events that came before there was a config: also those of other starts."""
+        if before is not None:
+            before.close()
+        for events in take_early(folder / EARLY):
+            logged = log.append_fitting(events)
+            log.flush()  # as much again may be in the next file
+            _log.info("%d of %d events were logged that came before there was a version", logged, len(events))
+            self._metrics.dropped.labels(EVENTS).inc(len(events) - logged)
 
     def _count(self, log: str, counts: LogCounts) -> None:
         self._metrics.dropped.labels(log).inc(counts.dropped - self._before[log])

@@ -50,7 +50,7 @@ from serving.store.base import READ
 from serving.tfserving.models import NotServed
 
 _NOBODY = Arm(share=0)  # what is done for who is in no experiment
-_NO_MODEL, _POPULAR = "no model", "popular.json"
+_NO_MODEL, _POPULAR, _AXIS = "no model", "popular.json", "axis.json"
 
 
 class Service:
@@ -61,7 +61,7 @@ class Service:
         self.versions = Versions(model, settings, metrics)
         self._spare = Spare(Path(settings.state) / _POPULAR)
         self._journal = Journal(settings.logs, metrics)
-        self._clock = Clock(settings.clock)
+        self._clock = Clock(settings.clock, Path(settings.state) / _AXIS)
         self._exposures = Exposures(self._journal, metrics)
         self._intake = Intake(self._journal, users, self._clock, metrics)
         self._arms = {one.name: _answered(one) for one in settings.experiments}
@@ -164,8 +164,9 @@ class Service:
         )
 
     async def add(self, request: EventsRequest) -> EventsAnswer:
-        """Take events in. Raises: RequestError where one cannot be used, and then none is taken; NotServed."""
-        return await self._intake.add(request, self.versions.find())
+        """Take events in, with or without a version. Raises: RequestError where one cannot be used, and then none is
+        taken; NotServed as `Intake.add`."""
+        return await self._intake.add(request, self.versions.stable)
 
     async def user(self, user: str) -> User:
         """What is known of a user. Raises: NotServed."""
@@ -254,6 +255,7 @@ class Service:
 
     def _swapped(self, version: Version) -> None:
         self._spare.keep(version.popular, version.bundle.folder / POPULAR)
+        self._clock.keep(version)
         self._journal.serve(version.bundle.config)
 
 

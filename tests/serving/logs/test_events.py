@@ -12,7 +12,7 @@ import pytest
 
 from configs.load import parse
 from configs.schema import Config
-from serving.logs import EventLog, Exposure, ExposureLog
+from serving.logs import EarlyLog, EventLog, Exposure, ExposureLog, take_early
 from serving.store import Event
 from tests.serving.small import CONFIG
 
@@ -52,6 +52,44 @@ def test_columns_are_called_as_the_config_calls_them(tmp_path):
             "departs_at": datetime.fromtimestamp(NOW + 60, timezone.utc),
         }
     ]
+
+
+def test_of_events_that_nobody_held_against_the_config_what_fits_is_logged(tmp_path):
+    of = config([{"name": "load", "table": "events", "kind": "number"}])  # which every event must say
+    log = EventLog(of, tmp_path)
+    odd = {"device": "phone", "battery": "full", "mood": [1], "colour": "red", "load": 2}
+    events = [
+        Event("u", "i1", NOW, "view", context=odd),
+        Event("u", "i2", NOW, context={"load": "much"}),
+        Event("u", "i3", 10**14, context={"load": 1}),
+    ]
+    assert log.append_fitting(events) == 1
+    log.close()
+    (row,) = pq.read_table(tmp_path).to_pylist()
+    assert row == {
+        "user": "u",
+        "item": "i1",
+        "time": MOMENT,
+        "device": "phone",
+        "battery": None,
+        "mood": None,
+        "departs_at": None,
+        "load": 2.0,
+    }
+
+
+def test_early_events_come_back_once_as_they_were(tmp_path):
+    events = [Event("u", "日本", -3, "view", 0.5, None, CONTEXT), Event("v", "i1", 2**62, context={"a": [None, "x"]})]
+    for event in events:
+        log = EarlyLog(tmp_path)
+        assert log.append([event]) == 1
+        log.close()
+    damaged = tmp_path / "0.parquet"
+    damaged.write_bytes(b"no file")
+    found = [event for part in take_early(tmp_path) for event in part]
+    assert sorted(found, key=lambda event: event.query) == events
+    assert [*take_early(tmp_path)] == []
+    assert [*tmp_path.iterdir()] == [damaged]
 
 
 def test_what_is_not_said_is_empty(tmp_path):
