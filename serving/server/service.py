@@ -128,6 +128,8 @@ class Service:
         versions = self.versions
         return {
             "model": versions.name,
+            "folder": str(versions.model),
+            "poll": self.settings.poll,
             "labels": dict(versions.labels),
             "canary_share": versions.share,
             "versions": [one._asdict() for one in versions.states()],
@@ -145,7 +147,7 @@ class Service:
         """An item's neighbours. Raises: RequestError; NotServed, and whatever `Version.run` raises."""
         started = time.perf_counter()
         self._check_sizes(request)
-        version = self.versions.find()
+        version = self._served()
         builder = version.bundle.inputs
         if "similar_items" not in version.manifest["signatures"]:
             raise RequestError(f"item: a bundle of {version.manifest['policy']} knows no neighbours")
@@ -170,7 +172,7 @@ class Service:
 
     async def user(self, user: str) -> User:
         """What is known of a user. Raises: NotServed."""
-        version = self.versions.find()
+        version = self._served()
         with version.in_use():
             state = await self.users.state(utf8("user", user), version)
             if state is None:
@@ -182,7 +184,7 @@ class Service:
 
     async def set_features(self, user: str, features: Mapping[str, Any]) -> bool:
         """Set features of a user from now on; whether that was possible. Raises: RequestError, NotServed."""
-        self.versions.find().bundle.inputs.request(context={k: v for k, v in features.items() if v is not None})
+        self._served().bundle.inputs.request(context={k: v for k, v in features.items() if v is not None})
         try:
             return await self.users.put(utf8("user", user), features)
         except ValueError as error:
@@ -190,18 +192,29 @@ class Service:
 
     async def search_users(self, prefix: str, most: int) -> Found:
         """Ids of users that begin so. Raises: NotServed."""
-        return Found(users=await self.users.search(utf8("prefix", prefix), most, self.versions.find()))
+        return Found(users=await self.users.search(utf8("prefix", prefix), most, self._served()))
 
     async def search_items(self, text: str, most: int) -> Found:
         """Items of that id, or with that text in their titles. Raises: NotServed."""
-        version, wanted = self.versions.find(), utf8("text", text)
+        version, wanted = self._served(), utf8("text", text)
         with version.in_use():
             found = await asyncio.to_thread(version.searched.items_like, wanted, most)
         return Found(items=[Item(item=item, title=title) for item, title in found])
 
     def catalogue(self) -> Catalogue:
         """What can be asked. Raises: NotServed."""
-        return catalogue(self.versions.find(), self.settings.limits)
+        return catalogue(self._served(), self.settings.limits)
+
+    def _served(self) -> Version:
+        """The stable version. Raises: NotServed, which says what is missing."""
+        if (found := self.versions.stable) is not None:
+            return found
+        said = f"no version of {self.versions.name} is loaded yet"
+        for one in self.versions.states():
+            said += f"; {one.number} is being loaded" if one.state == "LOADING" else ""
+            said += f"; {one.number} was refused: {one.message}" if one.code != "OK" else ""
+        where, often = self.versions.model, self.settings.poll
+        raise NotServed(f"{said}; `twinspire publish` puts one into {where}, where this server looks every {often:g} s")
 
     def _version(self, user: str | None, label: str | None) -> Version | None:
         """Who answers: the arm's version, or the one that this user has; None where there is none."""

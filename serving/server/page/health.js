@@ -5,9 +5,8 @@ import { $, el } from "./dom.js";
 
 const EVERY = 3000; // milliseconds
 
-/** Looks from now on; calls `swapped` when other versions answer than before. */
-export function watchHealth(swapped) {
-  let labels = null;
+/** Looks from now on; calls `looked` with the server's status each time. */
+export function watchHealth(looked) {
   draw(null);
   server.addEventListener("gone", () => trouble("The server does not answer. Trying again every 3 seconds."));
   server.addEventListener("back", () => trouble(""));
@@ -16,9 +15,7 @@ export function watchHealth(swapped) {
       const status = document.hidden ? null : await ask("GET", "status");
       if (status) {
         draw(status);
-        const now = JSON.stringify(status.labels);
-        if (labels !== null && now !== labels) swapped();
-        labels = now;
+        looked(status);
       }
     } catch {
       draw(null); // what was wrong is said above

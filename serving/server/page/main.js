@@ -8,14 +8,16 @@ import { watchHealth } from "./health.js";
 import { searchItems } from "./items.js";
 import { drawList } from "./list.js";
 import { drawLiked, drawUser, searchUsers } from "./users.js";
+import { drawWaiting } from "./waiting.js";
 
 let catalogue = null;
+let labels = null; // which versions answer, as last seen
 
 async function draw() {
   try {
     catalogue = await ask("GET", "catalogue");
   } catch (error) {
-    if (catalogue === null) $("places").replaceChildren(failure(error, draw));
+    if (catalogue === null) await drawNothing(error);
     return ready();
   }
   $("model").textContent = catalogue.model;
@@ -24,6 +26,24 @@ async function draw() {
   searchItems(catalogue);
   await Promise.all([drawUser(catalogue), drawList()]);
   ready();
+}
+
+async function drawNothing(error) {
+  const status = error.status === 503 ? await ask("GET", "status").catch(() => null) : null;
+  if (status && !serves(status)) {
+    $("model").textContent = status.model;
+    drawWaiting(status);
+  } else $("places").replaceChildren(failure(error, draw));
+}
+
+const serves = (status) => Object.keys(status.labels).length > 0;
+
+/** Draws all again where other versions answer than before, or what there is to say while none does. */
+function looked(status) {
+  const before = labels;
+  labels = JSON.stringify(status.labels);
+  if (catalogue === null && !serves(status)) drawWaiting(status);
+  else if (labels !== before && (before !== null || catalogue === null)) draw();
 }
 
 /** All is shown at once: nothing moves while it comes in. */
@@ -51,4 +71,4 @@ searchUsers();
 onChoice(changed);
 addEventListener("hashchange", () => linked() !== choice.user && choose({ user: linked() }));
 server.addEventListener("back", draw);
-draw().then(() => watchHealth(draw));
+draw().then(() => watchHealth(looked));

@@ -383,6 +383,33 @@ def test_the_key_is_asked_for_a_slow_model_shows_and_a_server_that_stopped_is_wa
                 assert page.locator("#trouble").inner_text() == ""
 
 
+@pytest.mark.parametrize("given", [{}, {"viewport": PHONE}], ids=["wide", "phone"])
+def test_without_a_version_it_says_what_to_do_and_comes_to_life_when_one_arrives(browser, model, tmp_path, given):
+    with (
+        serving(tmp_path / "small", tmp_path / "state", ready=False) as running,
+        visiting(browser, running.address, errors=("503",), **given) as visit,
+    ):
+        page = visit.open().page
+        page.locator("#waiting h3", has_text="No version of small is loaded yet").wait_for()
+        words = page.locator("#waiting").inner_text()
+        assert str(tmp_path / "small") in words
+        assert "twinspire publish RUN" in words
+        assert "Servable" not in page.locator("body").inner_text()
+        assert visit.overflow() == []
+        page.locator("#item").fill("i99")
+        page.locator(".none", has_text="no version of small is loaded yet").wait_for()
+        damaged = small.copy(model / "1", tmp_path / "damaged")
+        (damaged / "saved_model.pb").unlink()
+        (tmp_path / "small").mkdir()
+        damaged.rename(tmp_path / "small" / "1")
+        page.locator("#waiting", has_text="Version 1 was refused: bundle:").wait_for()
+        publish(model / "1", tmp_path / "small", 2)
+        page.locator(PLACES).nth(9).wait_for()
+        page.locator("#said", has_text="version 2").wait_for()
+        assert page.locator("#waiting").count() == 0
+        page.get_by_label("Places").wait_for()
+
+
 # --- the description of the interface -------------------------------------------------------------------------
 
 
