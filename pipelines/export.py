@@ -45,6 +45,9 @@ from serving.runtime import signature_table
 from serving.searchers import Exact
 from serving.state import STATE, write_state
 from towers.backend import tf
+from towers.features import Statistics, statistics
+
+_VALUES = 1000  # that a manifest names of one feature: more are for programs
 
 
 def export(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -78,7 +81,7 @@ def write_bundles(
     write_moments(folder, np.full(dataset.n_items, int(time.time())))
     with c_session(folder, module.searcher.kind) as session:
         write_golden(dataset, folder, session)
-    facts = _facts(dataset, module, folder) | _of_model(inputs, module, verdicts)
+    facts = _facts(dataset, module, folder, parts.vectors.encoded.fitted) | _of_model(inputs, module, verdicts)
     facts |= {"tuned": _tuned(load_index_tuning(inputs["index"]))}
     seal(folder, facts | ({"core_export": core_name(facts["name"])} if parts.core else {}))
     if parts.core is not None:
@@ -116,7 +119,7 @@ def _export_core(
         exact = answered(dataset, parts, replace(index, searcher=Exact.build(items)))
         recall, floor = overlap_by_row(found.candidates, exact.candidates), dataset.config.gate.floors.searcher_recall
         verdicts.append(level_verdict("candidates", CORE_RECALL, recall, floor))
-    facts = _facts(dataset, module, folder) | _of_model(inputs, module, verdicts)
+    facts = _facts(dataset, module, folder, parts.vectors.encoded.fitted) | _of_model(inputs, module, verdicts)
     tuning = load_core_tuning(inputs["index"])
     facts |= {"tuned": tuning and _tuned(tuning)}
     facts |= {"name": core_name(facts["name"]), "core_of": {"name": facts["name"], "id": seal_id(out / BUNDLE)}}
@@ -164,7 +167,9 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     _write(dataset, module, best, folder)
     with c_session(folder, "exact") as session:
         write_golden(dataset, folder, session)
-    seal(folder, _facts(dataset, module, folder) | {"policy": best.name, "publishable": True, "verdicts": []})
+    categories = [feature for feature in config.on("queries") if feature.kind in ("category", "multi_category")]
+    known = statistics(categories, {one.name: dataset.tables.queries[one.name].to_numpy() for one in categories})
+    seal(folder, _facts(dataset, module, folder, known) | {"policy": best.name, "publishable": True, "verdicts": []})
     progress.say(f"popularity bundle: {best.name}")
 
 
@@ -183,8 +188,8 @@ def _write(dataset: Dataset, module: tf.Module, popularity: Popularity | Segment
     write_popular(folder / POPULAR, popular_lists(dataset, popularity))
 
 
-def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:
-    """What the manifest says whichever policy the bundle serves."""
+def _facts(dataset: Dataset, module: Any, folder: Path, fitted: Statistics) -> dict[str, Any]:
+    """What the manifest says whichever policy the bundle serves; fitted: what it knows of features."""
     log, cuts = dataset.log, dataset.cuts
     return {
         "name": dataset.config.name,
@@ -202,7 +207,17 @@ def _facts(dataset: Dataset, module: Any, folder: Path) -> dict[str, Any]:
         "items": dataset.n_items,
         "filters": {name: filter_values(texts) for name, texts in filters_of(dataset).items()},
         "defaults": _defaults(dataset),
+        "values": _values(dataset.config, fitted),
         "signatures": signature_table(folder),
+    }
+
+
+def _values(config: Config, fitted: Statistics) -> dict[str, list[str]]:
+    """Values by category feature of a request, in order of the alphabet: who asks need not know them by heart."""
+    return {
+        feature.name: list(fitted[feature.name]["vocabulary"][:_VALUES])
+        for feature in (*config.on("queries"), *config.on("events"))
+        if feature.kind in ("category", "multi_category") and feature.name in fitted
     }
 
 

@@ -171,11 +171,17 @@ class Choices(BaseModel):
 
 
 class Feature(BaseModel):
-    """A feature that a request may give; of: "user" or "request"."""
+    """A feature that a request may give.
+
+    of: "user" or "request"; values: of a category, those that the version knows, none where its bundle does not name
+    them; more: whether there are others beside these.
+    """
 
     name: str
     kind: str
     of: str
+    values: list[str] = []
+    more: bool = False
 
 
 class Catalogue(BaseModel):

@@ -6,13 +6,13 @@ from configs.serving import Limits
 from serving.server.api import Catalogue, Choices, Feature
 from serving.server.version import Version
 
-_MOST = 200  # values that are told of one filter, and names of what can be liked
+_MOST = 200  # values that are told of one filter or feature, and names of what can be liked
 
 
 def catalogue(version: Version, limits: Limits) -> Catalogue:
     """What a version takes. It costs the same however many values there are."""
     manifest, bundle = version.manifest, version.bundle
-    config, signatures = bundle.config, manifest["signatures"]
+    config, signatures, known = bundle.config, manifest["signatures"], manifest.get("values", {})
     asked = [("user", one) for one in config.on("queries")] + [("request", one) for one in config.on("events")]
     reranked = manifest.get("policy", "model") == "model" and "relevance" in signatures["recommend"]["inputs"]
     return Catalogue(
@@ -26,7 +26,13 @@ def catalogue(version: Version, limits: Limits) -> Catalogue:
         ],
         likes=_likes(version),
         features=[
-            Feature(name=one.name, kind=one.kind, of=of)
+            Feature(
+                name=one.name,
+                kind=one.kind,
+                of=of,
+                values=known.get(one.name, ())[:_MOST],
+                more=len(known.get(one.name, ())) > _MOST,
+            )
             for of, one in asked
             if one.kind != "id" and (one.kind != "time" or one.column is not None)
         ],

@@ -103,6 +103,16 @@ def test_the_second_export_needs_core_operations_alone_and_the_first_its_library
     assert _without_libraries(scann).startswith("NOT_FOUND: Op type not registered 'Scann>")
 
 
+def test_manifests_name_the_values_of_a_requests_categories(data, exports):
+    for name in (BUNDLE, CORE):
+        said = verify(exports / name)["values"]
+        assert {*said} == {"region", "device"}
+        assert said["region"] == sorted({*map(str, data.tables.queries["region"])} - {""})
+        assert said["device"] == sorted(said["device"])
+        assert {*said["device"]} <= {*map(str, data.log.context["device"])}
+        assert said["device"]
+
+
 def test_both_exports_answer_alike_through_the_c_loader(data, exports):
     inputs = raw_inputs(data, data.test_requests, K)
     first, second = (load_bundle(exports / name) for name in (BUNDLE, CORE))

@@ -346,6 +346,7 @@ def bundle_facts(small: Small, folder: Path, searcher: str) -> dict[str, Any]:
         "signatures": signature_table(folder),
         "publishable": True,
         "defaults": {},
+        "values": {name: small.fitted[name]["vocabulary"] for name in ("country", "device")} if own else {},
         "filters": {name: filter_values(texts) for name, texts in FILTERS.items()},
         "verdicts": [],
     }

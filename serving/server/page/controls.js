@@ -81,8 +81,11 @@ function features(catalogue) {
       choose({ [into]: value === null ? others : { ...others, [one.name]: value } });
     }, 300);
     const given = choice[into][one.name] ?? "";
-    const input = el("input", { id, value: String(given), placeholder: HINTS[one.kind] ?? one.kind, input: changed });
-    return el("div", {}, el("label", { for: id }, one.name, el("small", {}, ` of the ${one.of}`)), input);
+    const list = one.values.length ? `${id}-values` : null;
+    const placeholder = HINTS[one.kind] ?? one.kind;
+    const input = el("input", { id, list, value: String(given), placeholder, autocomplete: "off", input: changed });
+    const known = list && el("datalist", { id: list }, one.values.map((value) => el("option", { value })));
+    return el("div", {}, el("label", { for: id }, one.name, el("small", {}, ` of the ${one.of}`)), input, known);
   });
   return [el("details", {}, el("summary", {}, "Features of this request"), el("div", { class: "fields" }, fields))];
 }

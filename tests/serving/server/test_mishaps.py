@@ -150,6 +150,26 @@ def test_what_is_stored_of_a_user_and_does_not_fit_any_more_costs_no_list(exact_
         assert (answer.status_code, "country: found 'at'" in answer.text) == (422, True)
 
 
+def test_a_bundle_names_no_values_or_more_than_are_told(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    folder = small.copy(exact_bundle, tmp_path / "older")
+    said = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").unlink()
+    seal(folder, {name: value for name, value in said.items() if name not in ("files", "id", "values")})
+    publish(folder, model, 1)
+
+    def country(running: Running) -> tuple[list[str], bool]:
+        features = running.client.get("/catalogue").json()["features"]
+        return next((one["values"], one["more"]) for one in features if one["name"] == "country")
+
+    with serving(model, tmp_path / "state") as running:
+        assert country(running) == ([], False)
+        many = [f"c{number:03}" for number in range(201)]
+        sealed_again(small.copy(exact_bundle, model / ".partial-2"), values={"country": many}).rename(model / "2")
+        running.ready(2)
+        assert country(running) == (many[:200], True)
+
+
 @pytest.fixture(scope="module")
 def running(exact_bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mishaps")

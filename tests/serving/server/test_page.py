@@ -383,6 +383,17 @@ def test_the_key_is_asked_for_a_slow_model_shows_and_a_server_that_stopped_is_wa
                 assert page.locator("#trouble").inner_text() == ""
 
 
+def test_known_values_of_features_are_offered(visit):
+    visit.list_after(visit.open)
+    page = visit.page
+    page.locator("#controls summary").click()
+    offered = page.locator("#feature-country").evaluate("input => [...input.list.options].map((one) => one.value)")
+    assert offered == small.COUNTRIES
+    assert page.locator("#feature-age").evaluate("input => input.list") is None
+    answer = visit.list_after(lambda: page.locator("#feature-country").fill(offered[0]))
+    assert answer.asked["features"] == {"country": "at"}
+
+
 @pytest.mark.parametrize("given", [{}, {"viewport": PHONE}], ids=["wide", "phone"])
 def test_without_a_version_it_says_what_to_do_and_comes_to_life_when_one_arrives(browser, model, tmp_path, given):
     with (
@@ -461,4 +472,7 @@ def test_what_can_be_asked_is_told(running):
     assert (said["relevance"], said["neighbours"], said["clock"], said["kinds"]) == (0.6, True, True, [])
     of_user = [one["name"] for one in said["features"] if one["of"] == "user"]
     of_request = [one["name"] for one in said["features"] if one["of"] == "request"]
+    values = {one["name"]: (one["values"], one["more"]) for one in said["features"]}
+    assert values["country"] == (small.COUNTRIES, False)
+    assert (values["device"], values["age"]) == ((["phone", "tv"], False), ([], False))
     assert (of_user, of_request) == (["country", "age"], ["device", "battery", "mood", "departure"])
