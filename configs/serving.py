@@ -24,12 +24,15 @@ class Limits(Section):
     """What one request may cost, and how many may wait.
 
     deadline: seconds until an answer, after which popularity answers; queue: requests that wait beside those that are
-    answered, more are refused at once; body: bytes; k: places of a list; ids: in a history, in what is excluded or of
-    one filter.
+    answered, more are refused at once; connections: open at once, one more closes the one that has waited longest for
+    its client; read: seconds in which a request must be here, head and body, and an answer be read; body: bytes; k:
+    places of a list; ids: in a history, in what is excluded or of one filter.
     """
 
     deadline: Seconds = 0.5
     queue: Count = 64
+    connections: Count = 500
+    read: Seconds = 10.0
     body: Count = 1_000_000
     k: Count = 1_000
     ids: Count = 10_000

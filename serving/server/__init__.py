@@ -2,6 +2,7 @@
 
 main.py        settings to a running server
 app.py         the HTTP application: what is mounted where
+connections.py a client's connection: how long it may take, how many there are
 admission.py   what is let in: key, size, how many at once
 direct.py      the short way to lists, neighbours and events
 api.py         what requests and answers look like

@@ -5,7 +5,6 @@ Plain ASGI, before anything is parsed: a refusal must cost little when there are
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import time
@@ -28,7 +27,6 @@ _OPEN = ("/healthz", "/readyz")  # for whoever restarts or routes, in whatever s
 _WATCHED = ("/metrics", "/status")  # what is looked at when there is no room any more
 _PAGES = ("/", "/docs", "/openapi.json")  # what a browser opens before it can send a key
 _READS = ("GET", "HEAD", "OPTIONS")
-_SLOW = 10.0  # seconds in which a body must be here
 
 
 class Refused(Exception):
@@ -63,6 +61,8 @@ class Admission:
                 return
             self._check_room()
             body = await self._read(scope, receive)  # takes no room: who sends slowly keeps nobody out
+            if body is None:
+                return
             self._check_room()
             with self._inside():
                 await self._app(scope, _again(body, receive), send)
@@ -77,12 +77,11 @@ class Admission:
     @contextmanager
     def _inside(self) -> Iterator[None]:
         self._now += 1
-        self._metrics.waiting.set(self._now)
         try:
-            yield
+            with self._metrics.inside():
+                yield
         finally:
             self._now -= 1
-            self._metrics.waiting.set(self._now)
 
     def _check_key(self, scope: Scope) -> None:
         path = scope["path"]
@@ -106,22 +105,19 @@ class Admission:
         if urlsplit(origin.decode("latin-1")).netloc != headers.get(b"host", b"").decode("latin-1"):
             raise Refused(HTTPStatus.FORBIDDEN, "origin: found another site's, expected this server's own page")
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body. Raises: Refused where it is too large, or does not come."""
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; None where its client went away, or was too slow for `connections`. Raises: Refused where it
+        is too large."""
         too_large = Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: expected at most {self._body} bytes")
         said = dict(scope["headers"]).get(b"content-length", b"0")
         if said.isdigit() and int(said) > self._body:
             raise too_large
         parts: list[bytes] = []
         size = 0
-        end = time.monotonic() + _SLOW
         while True:
-            try:
-                message = await asyncio.wait_for(receive(), end - time.monotonic())
-            except asyncio.TimeoutError:
-                raise Refused(HTTPStatus.REQUEST_TIMEOUT, f"body: not here after {_SLOW:g} s") from None
+            message = await receive()
             if message["type"] == "http.disconnect":
-                return b"".join(parts)
+                return None
             size += len(message.get("body", b""))
             if size > self._body:
                 raise too_large
@@ -130,10 +126,9 @@ class Admission:
                 return b"".join(parts)
 
     def _count(self, refused: Refused, seconds: float) -> None:
-        self._metrics.answered("refused", refused.status, seconds)
-        if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            self._metrics.shed.inc()
-            self._metrics.shed_seconds.observe(seconds)
+        shed = refused.status == HTTPStatus.SERVICE_UNAVAILABLE
+        count = self._metrics.had_no_room if shed else self._metrics.answered
+        count("refused", refused.status, seconds)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

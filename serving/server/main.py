@@ -17,6 +17,7 @@ import uvloop
 from configs.errors import UserError
 from configs.serving import Serving
 from serving.server.app import application
+from serving.server.connections import among
 from serving.server.metrics import Metrics
 from serving.server.service import Service
 
@@ -80,7 +81,8 @@ async def _answer(model: Path, settings: Serving, bound: socket.socket, say: Cal
     try:
         config = uvicorn.Config(
             application(service),
-            http="httptools",
+            http=among(settings.limits, service.metrics),
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -26,7 +27,9 @@ class Metrics:
         def gauge(name: str, what: str, labels: Sequence[str] = ()) -> Gauge:
             return Gauge(f"twinspire_{name}", what, labels, registry=self.registry)
 
-        self.requests = counter("requests", "Answers by route and status.", ("route", "status"))
+        self.requests = counter(
+            "requests", "Answers by route and status, of gRPC by method and code.", ("route", "status")
+        )
         self.seconds = Histogram(
             "twinspire_request_seconds", "Time to answer.", ("route",), buckets=_SECONDS, registry=self.registry
         )
@@ -35,6 +38,13 @@ class Metrics:
             "twinspire_shed_seconds", "Time to refuse one.", buckets=_SECONDS, registry=self.registry
         )
         self.waiting = gauge("in_flight", "Requests that are being answered or wait.")
+        self.connections = gauge("connections", "Open connections of clients by HTTP.")
+        self.closed = counter(
+            "connections_closed",
+            "Those closed for a request that came too slowly (slow), an answer that nobody read (unread), a head that "
+            "was too large (head), or room for others (full).",
+            ("reason",),
+        )
         self.fallbacks = counter("fallbacks", "Lists that popularity answered, by reason.", ("reason",))
         self.refused = counter("versions_refused", "Versions that were not served, by reason.", ("reason",))
         self.swaps = counter("version_swaps", "Changes of who answers.")
@@ -55,8 +65,23 @@ class Metrics:
         )
         self._recent: deque[float] = deque(maxlen=_RECENT)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count an answer. Lists' times are kept for `quantiles`."""
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """While this lasts, one more request is answered or waits."""
+        self.waiting.inc()
+        try:
+            yield
+        finally:
+            self.waiting.dec()
+
+    def had_no_room(self, route: str, status: int | str, seconds: float) -> None:
+        """Count a request that was refused because too many waited."""
+        self.answered(route, status, seconds)
+        self.shed.inc()
+        self.shed_seconds.observe(seconds)
+
+    def answered(self, route: str, status: int | str, seconds: float) -> None:
+        """Count an answer: by status of HTTP, or by the name of gRPC's code. Lists' times are kept for `quantiles`."""
         self.requests.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
         if route == "/recommend":
