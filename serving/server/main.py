@@ -63,7 +63,15 @@ async def _grpc(service: Service) -> AsyncIterator[None]:
     address = f"{_host(settings.host)}:{settings.grpc_port}"
     calls = settings.runtime.calls + settings.limits.queue
     try:
-        server = await start(service.versions, address, settings.limits.deadline, key=settings.api_key, calls=calls)
+        server = await start(
+            service.versions,
+            service.metrics,
+            address,
+            settings.limits.deadline,
+            key=settings.api_key,
+            calls=calls,
+            most=calls + settings.limits.connections,
+        )
     except RuntimeError as error:
         raise UserError(f"grpc_port: {address} cannot be had: {error}") from None
     try:

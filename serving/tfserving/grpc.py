@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -33,39 +35,93 @@ LOOPBACK = "127.0.0.1:8500"  # the port that TF Serving takes
 _FIELD = "signature_def"  # the one kind of metadata there is
 _TYPE = f"type.googleapis.com/{SignatureDefMap.DESCRIPTOR.full_name}"
 _OTHERWISE = 1.0  # seconds between two looks for those who watch the health
+_NO_ROOM = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class Counts(Protocol):
+    """What is told of every call but those of health, by its method and the name of its code."""
+
+    def inside(self) -> AbstractContextManager[None]:
+        """While a call is answered."""
+
+    def answered(self, route: str, status: str, seconds: float) -> None:
+        """It was, or was refused for what it asked."""
+
+    def had_no_room(self, route: str, status: str, seconds: float) -> None:
+        """It was refused, as too many others wait."""
 
 
 async def start(
-    models: Models, address: str = LOOPBACK, seconds: float = 1.0, *, key: str | None = None, calls: int | None = None
+    models: Models,
+    counts: Counts,
+    address: str = LOOPBACK,
+    seconds: float = 1.0,
+    *,
+    key: str | None = None,
+    calls: int | None = None,
+    most: int | None = None,
 ) -> grpc.aio.Server:
     """A server that listens at the address; `await server.stop(grace)` ends it.
 
     seconds: after which a prediction is given up; a client's own deadline may come first. key: what clients must send
-    as `x-api-key` in their metadata, but for health; calls: at once, more are refused with RESOURCE_EXHAUSTED.
+    as `x-api-key` in their metadata, but for health; calls: that are answered or wait at once, more are refused with
+    RESOURCE_EXHAUSTED, but for health; most: of whatever is open at once, such as calls whose message does not come and
+    those who watch the health.
     Raises: RuntimeError where it cannot listen there.
     """
     # else a second server at the same port would take half of its calls, and neither would say so
     alone = [("grpc.so_reuseport", 0)]
-    server = grpc.aio.server(interceptors=[_Keyed(key)] if key else (), options=alone, maximum_concurrent_rpcs=calls)
+    gate = _Gate(key, calls, counts)
+    server = grpc.aio.server(interceptors=[gate], options=alone, maximum_concurrent_rpcs=most)
     server.add_generic_rpc_handlers((*_prediction(models, seconds), *_health(models)))
     server.add_insecure_port(address)
     await server.start()
     return server
 
 
-class _Keyed(grpc.aio.ServerInterceptor):
-    """Lets those in who know the key, and whoever asks for health."""
+class _Gate(grpc.aio.ServerInterceptor):
+    """Lets those in who know the key, no more at once than there is room for, and whoever asks for health."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key.encode()
+    def __init__(self, key: str | None, calls: int | None, counts: Counts) -> None:
+        self._key = key.encode() if key else None
+        self._calls, self._counts, self._now = calls, counts, 0
 
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], details: Any) -> Any:
         """The handler of a call, or one that refuses it."""
+        handler = await continuation(details)
+        if handler is None or details.method.startswith(f"/{HEALTH}/"):
+            return handler
+        answer = handler.unary_unary if self._knows(details) else _without_key
+        return grpc.unary_unary_rpc_method_handler(
+            self._counted(details.method, answer), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _knows(self, details: Any) -> bool:
         given = dict(details.invocation_metadata or ()).get("x-api-key", "")
         given = given if isinstance(given, bytes) else given.encode()
-        if details.method.startswith(f"/{HEALTH}/") or hmac.compare_digest(given, self._key):
-            return await continuation(details)
-        return grpc.unary_unary_rpc_method_handler(_without_key)
+        return self._key is None or hmac.compare_digest(given, self._key)
+
+    def _counted(self, method: str, answer: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def answered(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            started = time.perf_counter()
+            if self._calls is not None and self._now >= self._calls:
+                self._counts.had_no_room(method, _NO_ROOM.name, time.perf_counter() - started)
+                await context.abort(_NO_ROOM, "too many calls wait; try again")
+            code = "CANCELLED"  # by a client that went away, or whose own deadline passed
+            self._now += 1
+            try:
+                with self._counts.inside():
+                    said = await answer(request, context)
+                code = "OK"
+                return said
+            except Exception:
+                code = getattr(context.code(), "name", "UNKNOWN")  # what it was aborted with
+                raise
+            finally:
+                self._now -= 1
+                self._counts.answered(method, code, time.perf_counter() - started)
+
+        return answered
 
 
 async def _without_key(request: Any, context: grpc.aio.ServicerContext) -> None:

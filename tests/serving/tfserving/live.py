@@ -17,6 +17,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
+from serving.server.metrics import Metrics
 from serving.tfserving.grpc import start
 from serving.tfserving.models import NotServed, VersionState
 from serving.tfserving.rest import router
@@ -112,7 +113,7 @@ async def _serve(name, folders, labels, found, ready, ended) -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     over_http = asyncio.ensure_future(server.serve(sockets=[listening]))
-    over_grpc = await start(models, address, LONG)
+    over_grpc = await start(models, Metrics(), address, LONG)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     found.append(Live(models, url, address, asyncio.get_running_loop()))
     ready.set()

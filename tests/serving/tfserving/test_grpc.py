@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from serving.bundle import load_bundle
+from serving.server.metrics import Metrics
 from serving.tfserving import messages
 from serving.tfserving.grpc import start
 from serving.tfserving.messages import (
@@ -225,7 +226,7 @@ def test_a_deadline_passes(examples, channel):
 
     async def story() -> list[str]:
         address, codes = f"127.0.0.1:{free_port()}", []
-        server = await start(examples.models, address, 0.2)
+        server = await start(examples.models, Metrics(), address, 0.2)
         async with (
             grpc.aio.insecure_channel(address) as impatient,
             grpc.aio.insecure_channel(examples.address) as other,
@@ -258,7 +259,7 @@ def test_health_follows_the_model():
 
     async def story() -> list[int]:
         models, address = Fixed("late", [], {}), f"127.0.0.1:{free_port()}"
-        server = await start(models, address, 1.0)
+        server = await start(models, Metrics(), address, 1.0)
         try:
             async with grpc.aio.insecure_channel(address) as channel:
                 watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
@@ -277,10 +278,10 @@ def test_health_follows_the_model():
 def test_two_servers_do_not_share_a_port():
     async def story() -> None:
         address = f"127.0.0.1:{free_port()}"
-        server = await start(Fixed("one", [], {}), address, 1.0)
+        server = await start(Fixed("one", [], {}), Metrics(), address, 1.0)
         try:
             with pytest.raises(RuntimeError):
-                await start(Fixed("two", [], {}), address, 1.0)
+                await start(Fixed("two", [], {}), Metrics(), address, 1.0)
         finally:
             await server.stop(0)
 
@@ -290,7 +291,7 @@ def test_two_servers_do_not_share_a_port():
 def test_the_key_is_asked_for_but_not_for_health(examples):
     async def story() -> list[str]:
         address, found = f"127.0.0.1:{free_port()}", []
-        server = await start(examples.models, address, LONG, key="correct-horse")
+        server = await start(examples.models, Metrics(), address, LONG, key="correct-horse")
         async with grpc.aio.insecure_channel(address) as channel:
             predict = stub(PREDICTION, channel).Predict
             for metadata in ((), (("x-api-key", "wrong"),), (("x-api-key", "correct-horse"),)):
@@ -304,18 +305,27 @@ def test_the_key_is_asked_for_but_not_for_health(examples):
     assert examples.within(story) == ["UNAUTHENTICATED", "UNAUTHENTICATED", "OK"]
 
 
-def test_more_calls_than_may_be_are_refused(examples):
+def test_more_calls_than_may_be_are_refused_but_health_is_told(examples):
     worker = examples.models.versions[123].worker
     asked = request(x=X)
     asked.model_spec.version.value = 123
+    metrics = Metrics()
 
     async def story() -> list[str]:
         address = f"127.0.0.1:{free_port()}"
-        server = await start(examples.models, address, LONG, calls=2)
+        server = await start(examples.models, metrics, address, LONG, calls=2)
         async with grpc.aio.insecure_channel(address) as channel:
-            predict = stub(PREDICTION, channel).Predict
+            predict, health = stub(PREDICTION, channel).Predict, health_pb2_grpc.HealthStub(channel)
+            watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(3)]
+            for watch in watches:
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
             waiting = [asyncio.ensure_future(_code(predict(asked, timeout=LONG))) for _ in range(6)]
             refused, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            while len(refused) < 4:
+                refused, _ = await asyncio.wait(waiting, timeout=0.01)
+            assert value(metrics, "twinspire_in_flight") == 2
+            answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=LONG)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
             os.kill(worker.pid, signal.SIGCONT)
             codes = sorted(await asyncio.gather(*waiting))
         await server.stop(0)
@@ -327,6 +337,51 @@ def test_more_calls_than_may_be_are_refused(examples):
         assert examples.within(story) == ["OK"] * 2 + ["RESOURCE_EXHAUSTED"] * 4
     finally:
         os.kill(worker.pid, signal.SIGCONT)
+    counted = {status: value(metrics, *REQUESTS, status=status) for status in ("OK", "RESOURCE_EXHAUSTED")}
+    assert counted == {"OK": 2, "RESOURCE_EXHAUSTED": 4}
+    assert (value(metrics, "twinspire_shed_total"), value(metrics, "twinspire_in_flight")) == (4, 0)
+
+
+REQUESTS = "twinspire_requests_total", f"/{PREDICTION}/Predict"
+
+
+def value(metrics: Metrics, name: str, route: str | None = None, **labels: str) -> float:
+    """Of what was counted; 0 before it first was."""
+    return metrics.registry.get_sample_value(name, labels | ({"route": route} if route else {})) or 0.0
+
+
+def test_calls_are_counted_by_method_and_code_and_timed_but_those_of_health_are_not(examples):
+    worker, metrics = examples.models.versions[123].worker, Metrics()
+    slow = request(x=X)
+    slow.model_spec.version.value = 123
+
+    async def story() -> None:
+        address = f"127.0.0.1:{free_port()}"
+        server = await start(examples.models, metrics, address, LONG, key="correct-horse")
+        async with grpc.aio.insecure_channel(address) as channel:
+            predict, key = stub(PREDICTION, channel).Predict, (("x-api-key", "correct-horse"),)
+            for asked, metadata in ((request(x=X), key), (request(x=X), ()), (request(z=X), key)):
+                await _code(predict(asked, timeout=LONG, metadata=metadata))
+            while value(metrics, "twinspire_in_flight"):  # a refusal is here before its call has ended
+                await asyncio.sleep(0.01)
+            os.kill(worker.pid, signal.SIGSTOP)
+            try:
+                call = predict(slow, timeout=LONG, metadata=key)
+                while not value(metrics, "twinspire_in_flight"):
+                    await asyncio.sleep(0.01)
+                call.cancel()
+                while not value(metrics, *REQUESTS, status="CANCELLED"):
+                    await asyncio.sleep(0.01)
+            finally:
+                os.kill(worker.pid, signal.SIGCONT)
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=LONG)
+        await server.stop(0)
+
+    examples.within(story)
+    codes = ("OK", "UNAUTHENTICATED", "INVALID_ARGUMENT", "CANCELLED")
+    assert [value(metrics, *REQUESTS, status=code) for code in codes] == [1, 1, 1, 1]
+    assert value(metrics, "twinspire_request_seconds_count", f"/{PREDICTION}/Predict") == 4
+    assert "Health" not in metrics.exposition().decode()
 
 
 async def _code(call) -> str:
