@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 
 from configs.serving import Runtime
 from serving.bundle import Bundle
-from serving.golden import read_golden
+from serving.golden import Golden, read_golden
 from serving.manifest import BundleError, stamp, verify
 from serving.popular import POPULAR, Popular, read_popular
 from serving.server.batching import Batcher
 from serving.state import STATE, State
+from serving.worker.process import Worker
 from serving.worker.supervisor import Supervisor
 from serving.worker.wire import Arrays
 
@@ -45,13 +47,14 @@ class Version:
         loaded; WorkerGone where its process died.
         """
         bundle, popular, check = await asyncio.to_thread(_opened, folder)
-        worker = await Supervisor.start(folder, connections=runtime.calls, threads=runtime.threads, check=check)
-        try:
-            for golden in await asyncio.to_thread(read_golden, folder):
-                golden.hold(folder, await worker.run("recommend", golden.inputs, _GOLDEN))
-        except BaseException:
-            await worker.close()
-            raise
+        golden = await asyncio.to_thread(read_golden, folder)
+        worker = await Supervisor.start(
+            folder,
+            connections=runtime.calls,
+            threads=runtime.threads,
+            check=check,
+            warm=partial(_warm, bundle=bundle, golden=golden),
+        )
         return cls(bundle, popular, worker, runtime)
 
     @property
@@ -114,6 +117,22 @@ class Version:
         await self._worker.close()
         self.bundle.state.close()
         self.searched.close()
+
+
+async def _warm(worker: Worker, bundle: Bundle, golden: Sequence[Golden]) -> None:
+    """Ask what clients ask, as TensorFlow prepares a signature at its first call: lists, which must be those that were
+    recorded, and neighbours meanwhile. Raises: BundleError; what `Worker.run` raises."""
+
+    async def lists() -> None:
+        for one in golden:
+            one.hold(bundle.folder, await worker.run("recommend", one.inputs, _GOLDEN))
+
+    async def neighbours() -> None:
+        if "similar_items" in bundle.manifest["signatures"]:
+            item = np.array([golden[0].items[0] if golden[0].items else ""], object)
+            await worker.run("similar_items", {"item": item} | bundle.inputs.limits(1), _GOLDEN)
+
+    await asyncio.gather(lists(), neighbours())
 
 
 def _opened(folder: Path) -> tuple[Bundle, Popular | None, Callable[[], None]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +32,31 @@ class Supervisor:
 
     @classmethod
     async def start(
-        cls, folder: Path, *, connections: int, threads: int | None = None, check: Callable[[], None] = lambda: None
+        cls,
+        folder: Path,
+        *,
+        connections: int,
+        threads: int | None = None,
+        check: Callable[[], None] = lambda: None,
+        warm: Callable[[Worker], Awaitable[None]] | None = None,
     ) -> Supervisor:
         """Like `Worker.start`, and with its errors: a bundle that never was ready is not tried again.
 
         check: called before another start, in a thread; its BundleError says that the folder holds something else by
-        now, which is `lost` and not started.
+        now, which is `lost` and not started. warm: has a process, this one or another, answer before others ask it, as
+        TensorFlow prepares a graph at its first call; its errors are those of the start.
         """
-        begin = partial(Worker.start, folder, connections=connections, threads=threads)
+
+        async def begin() -> Worker:
+            worker = await Worker.start(folder, connections=connections, threads=threads)
+            try:
+                if warm is not None:
+                    await warm(worker)
+            except BaseException:
+                await worker.close(0)
+                raise
+            return worker
+
         return cls(begin, await begin(), check)
 
     @property

@@ -16,16 +16,19 @@ from typing import Any
 import httpx
 import pytest
 
-from configs.serving import Serving
+from configs.serving import Runtime, Serving
 from serving.golden import GOLDEN
 from serving.manifest import seal
 from serving.popular import EVERYONE, POPULAR
 from serving.rollout import Canary, Rollout, write_rollout
 from serving.server.metrics import Metrics
+from serving.server.version import Version
 from serving.server.versions import Versions
+from serving.worker.process import Worker
 from tests.serving import small
 from tests.serving.server.running import COMMAND, Running, serving
 from tests.serving.small import END
+from tests.serving.worker.test_process import eventually, processes
 
 
 def publish(bundle: Path, model: Path, number: int) -> Path:
@@ -101,6 +104,54 @@ def test_a_process_that_starts_again_has_what_was_verified_or_another_version_an
         os.kill(running.worker(), signal.SIGKILL)
         running.until(lambda: answers(running) == expected, "what stands there now")
         assert running.status()["processes"][0]["restarts"] == 0  # it is another version, golden requests and all
+
+
+def test_a_process_that_starts_again_counts_as_ready_once_it_has_answered(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    calls: list[tuple[int, str]] = []
+
+    async def story() -> None:
+        version = await Version.load(model / "1", Runtime(calls=2))
+        await eventually(lambda: len(calls) == 2)
+        for _ in range(2):
+            before, asked = version.pid, len(calls)
+            os.kill(before, signal.SIGKILL)
+            await eventually(lambda: not version.ready)
+            await eventually(lambda: version.ready)
+            assert sorted(calls[asked:]) == [(version.pid, "recommend"), (version.pid, "similar_items")]
+        await version.retire(1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        run = Worker.run
+
+        async def noted(self: Worker, signature: str, *given: Any, **named: Any) -> Any:
+            answer = await run(self, signature, *given, **named)
+            calls.append((self.pid, signature))
+            return answer
+
+        patch.setattr(Worker, "run", noted)
+        asyncio.run(story())
+
+
+def test_a_process_that_starts_again_and_answers_otherwise_is_not_asked(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+
+    async def story() -> None:
+        version = await Version.load(model / "1", Runtime(calls=2))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("serving.golden.Golden._level", lambda *_: False)
+            patch.setattr("serving.golden.Golden.items", ["another"], raising=False)
+            os.kill(version.pid, signal.SIGKILL)
+            await eventually(lambda: version.lost)
+            assert not version.ready
+        await eventually(lambda: version.ready)
+        await version.retire(1)
+
+    before = processes()
+    asyncio.run(story())
+    assert processes() <= before
 
 
 def answers(running: Running) -> list[str] | None:

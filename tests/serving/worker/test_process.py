@@ -229,12 +229,12 @@ def test_closed_while_it_starts_again_nothing_is_left_running(exact_bundle, turn
         await asyncio.wait_for(worker.close(), 30)
         assert not worker.ready
 
-    before = _processes()
+    before = processes()
     asyncio.run(told())
-    assert _processes() <= before
+    assert processes() <= before
 
 
-def _processes() -> set[str]:
+def processes() -> set[str]:
     """Pids of this process's workers; other fixtures may have theirs."""
     command = ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
