@@ -136,12 +136,23 @@ async def _warm(worker: Worker, bundle: Bundle, golden: Sequence[Golden]) -> Non
 
 
 def _opened(folder: Path) -> tuple[Bundle, Popular | None, Callable[[], None]]:
-    before = stamp(folder)
+    last = stamp(folder), True
     bundle = Bundle(folder, verify(folder))
 
     def check() -> None:
-        """Raises: BundleError where the folder holds something else than what was verified."""
-        if stamp(folder) != before and verify(folder)["id"] != bundle.manifest["id"]:
-            raise BundleError(f"bundle: {folder} was replaced by another one")
+        """Raises: BundleError where the folder holds something else than what was verified. It is read once for each
+        change of it, not at each start that is tried."""
+        nonlocal last
+        if (now := stamp(folder)) != last[0]:
+            last = now, _is(folder, bundle)
+        if not last[1]:
+            raise BundleError(f"bundle: {folder} was replaced by another one, or damaged")
 
     return bundle, read_popular(folder / POPULAR), check
+
+
+def _is(folder: Path, bundle: Bundle) -> bool:
+    try:
+        return bool(verify(folder)["id"] == bundle.manifest["id"])
+    except BundleError:
+        return False

@@ -1,7 +1,8 @@
 """Which versions are loaded and who is answered by which: looks for new ones, swaps, and keeps the old ones until then.
 
 A version is served once it was verified, loaded and has answered its golden requests; until then the one before
-answers. One that fails is refused: it is not tried again before its folder changes, and the old one keeps serving.
+answers. One that fails is refused: it is not tried again before its folder has changed and changes no more, and the old
+one keeps serving.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class _Refusal(NamedTuple):
     until: float | None  # by the monotonic clock; None for as long as the stamp stands
     code: str
     message: str
+    seen: str  # the folder's stamp at the last look: one that is being copied is not read until it stays the same
 
 
 class Versions:
@@ -172,16 +174,18 @@ class Versions:
         code = error.code if isinstance(error, RuntimeFailure) else "DATA_LOSS" if lasting else "UNAVAILABLE"
         expected = isinstance(error, (UserError, RuntimeFailure, WorkerGone, DeadlinePassed, OSError))
         message = str(error) if expected else f"{type(error).__name__}: {error}"
-        self._refused[number] = _Refusal(found, until, code, message)
+        self._refused[number] = _Refusal(found, until, code, message, seen=found)
         self._metrics.refused.labels(reason).inc()
         _log.error("version %d of %s is not served: %s", number, self.name, message, exc_info=not expected)
 
     def _forget(self) -> None:
-        """Refusals of versions that are gone, that were changed since, or whose time is over."""
+        """Refusals of versions that are gone, that were changed since and stay so, or whose time is over."""
         for number, said in list(self._refused.items()):
-            over = said.until is not None and time.monotonic() >= said.until
-            if over or stamp(self.model / str(number)) != said.stamp:
+            over, now = said.until is not None and time.monotonic() >= said.until, stamp(self.model / str(number))
+            if over or said.stamp != now == said.seen:
                 del self._refused[number]
+            else:
+                self._refused[number] = said._replace(seen=now)
 
     def _swap(self, wanted: Plan) -> None:
         stable = self._loaded[wanted.labels[STABLE]]

@@ -90,7 +90,7 @@ def test_a_flipped_bit_in_any_file_is_found_and_named(exact_bundle, tmp_path):
 @pytest.mark.parametrize("change", [b"", b"grap", b"graph and more"])
 def test_a_file_of_another_length_is_found(tmp_path, change):
     (plain_folder(tmp_path) / "saved_model.pb").write_bytes(change)
-    with pytest.raises(BundleError, match=rf"saved_model.pb was changed: .* of {len(change)} bytes, expected .* of 5"):
+    with pytest.raises(BundleError, match=rf"saved_model.pb was changed: found {len(change)} bytes, expected 5"):
         verify(tmp_path)
 
 

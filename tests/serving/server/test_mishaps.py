@@ -17,12 +17,13 @@ import httpx
 import pytest
 
 from configs.serving import Runtime, Serving
+from serving import manifest
 from serving.golden import GOLDEN
-from serving.manifest import seal
+from serving.manifest import BundleError, seal
 from serving.popular import EVERYONE, POPULAR
 from serving.rollout import Canary, Rollout, write_rollout
 from serving.server.metrics import Metrics
-from serving.server.version import Version
+from serving.server.version import Version, _opened
 from serving.server.versions import Versions
 from serving.worker.process import Worker
 from tests.serving import small
@@ -82,6 +83,66 @@ def test_a_version_that_is_copied_to_its_place_is_served_once_it_is_whole(exact_
             copy(exact_bundle / part, model / "2" / part)
             running.until(lambda: len(ended(running)) == 1 or running.status()["labels"] == {"stable": 2}, "a look")
         running.ready(2)
+
+
+def test_a_version_that_grows_at_its_place_is_not_read_at_each_look(exact_bundle, tmp_path, monkeypatch):
+    model = tmp_path / "small"
+    whole = publish(exact_bundle, tmp_path / "other", 1)
+    model.mkdir()
+    read: list[Path] = []
+    described = manifest._described
+    monkeypatch.setattr(manifest, "_described", lambda path: (read.append(path), described(path))[1])
+
+    async def story() -> None:
+        versions = Versions(model, Serving(state=str(tmp_path)), Metrics())
+        copy = model / "1"
+        copy.mkdir()
+        data = next((whole / "variables").glob("*.data*"))
+        for path in sorted(whole.rglob("*")):  # as rsync goes, and each look finds another file
+            if path.is_dir() or path == data:
+                continue
+            (copy / path.relative_to(whole)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy / path.relative_to(whole))
+            await versions.look()
+        with (copy / data.relative_to(whole)).open("wb") as growing:
+            for part in (data.read_bytes()[:1000], b"a" * (data.stat().st_size - 1000)):
+                growing.write(part)
+                growing.flush()
+                await versions.look()
+            assert read == []  # sizes and names said enough, and while it changes it is not looked at
+            await versions.look()
+            assert data.name in {path.name for path in read}  # as large as it should be, for the time of a look
+            read.clear()
+            for place in range(0, data.stat().st_size, data.stat().st_size // 10):  # in place, as some copy
+                growing.seek(place)
+                growing.write(data.read_bytes()[place:])
+                growing.flush()
+                await versions.look()
+            assert read == []
+        await versions.look()
+        assert versions.labels == {"stable": 1}
+        await versions.close()
+
+    asyncio.run(story())
+
+
+def test_a_folder_that_was_replaced_is_read_once_however_often_a_start_is_tried(exact_bundle, tmp_path, monkeypatch):
+    folder = publish(exact_bundle, tmp_path / "small", 1)
+    _, _, check = _opened(folder)
+    read: list[Path] = []
+    verify = manifest.verify
+    monkeypatch.setattr("serving.server.version.verify", lambda path: (read.append(path), verify(path))[1])
+    check()
+    assert read == []
+    os.utime(folder / "saved_model.pb")  # touched, and the same
+    for _ in range(3):
+        check()
+    assert len(read) == 1
+    (folder / "saved_model.pb").write_bytes(b"nothing")
+    for _ in range(3):
+        with pytest.raises(BundleError, match="was replaced by another one, or damaged"):
+            check()
+    assert len(read) == 2
 
 
 def test_a_process_that_starts_again_has_what_was_verified_or_another_version_answers(exact_bundle, tmp_path):
