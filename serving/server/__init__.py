@@ -12,6 +12,7 @@ pages.py       the page at `/`, and /docs; page/ holds their files
 service.py     what answers it: versions, users' state, logs, experiments
 recommend.py   one list, from the model or from popularity
 versions.py    which versions are loaded, and who is answered by which
+decided.py     what was decided of them
 version.py     one loaded version
 batching.py    several requests in one call
 metrics.py     what is counted

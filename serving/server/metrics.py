@@ -48,6 +48,7 @@ class Metrics:
         self.fallbacks = counter("fallbacks", "Lists that popularity answered, by reason.", ("reason",))
         self.refused = counter("versions_refused", "Versions that were not served, by reason.", ("reason",))
         self.swaps = counter("version_swaps", "Changes of who answers.")
+        self.unreadable = gauge("rollout_unreadable", "1 while rollout.json cannot be read and an earlier one stands.")
         self.served = gauge("version", "The version behind each label.", ("label",))
         self.restarts = gauge("worker_restarts", "Times a version's process was started again.", ("version",))
         self.store_up = gauge("store_up", "Whether the store answered when it was asked last.")

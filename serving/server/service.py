@@ -50,7 +50,7 @@ from serving.store.base import READ
 from serving.tfserving.models import NotServed
 
 _NOBODY = Arm(share=0)  # what is done for who is in no experiment
-_NO_MODEL, _POPULAR, _AXIS = "no model", "popular.json", "axis.json"
+_POPULAR, _AXIS = "popular.json", "axis.json"
 
 
 class Service:
@@ -132,6 +132,7 @@ class Service:
             "poll": self.settings.poll,
             "labels": dict(versions.labels),
             "canary_share": versions.share,
+            "rollout_error": versions.rollout_error,
             "versions": [one._asdict() for one in versions.states()],
             "processes": [
                 {"version": one.number, "ready": one.ready, "restarts": one.restarts, "pid": one.pid}
@@ -229,7 +230,7 @@ class Service:
         if version is None:
             state = await self.users.state(utf8("user", request.user), None) if request.user is not None else None
             asked = Asked(request, state, int(time.time()) if request.time is None else request.time)
-            return fallback(self._spare.popular, asked, _NO_MODEL), asked
+            return fallback(self._spare.popular, asked, self.versions.away), asked
         with version.in_use():  # its state is read, too
             user = request.user
             state = await self.users.state(utf8("user", user), version) if user is not None else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,9 @@ from configs.errors import UserError
 from configs.serving import Serving
 from serving.assignment import place
 from serving.manifest import BundleError, stamp, versions
-from serving.rollout import CANARY, SHADOW, STABLE, Plan, Rollout, RolloutError, plan, read_rollout
+from serving.rollout import CANARY, SHADOW, STABLE, Plan, plan
 from serving.runtime import RuntimeFailure
+from serving.server.decided import Decided
 from serving.server.metrics import Metrics
 from serving.server.version import Version
 from serving.tfserving.models import NotServed, VersionState
@@ -49,8 +50,8 @@ class Versions:
         self._loading: int | None = None
         self._retiring: dict[int, asyncio.Task[None]] = {}
         self._refused: dict[int, _Refusal] = {}
-        self._plan, self._rollout = Plan({}), Rollout()
-        self._broken = ""  # what is wrong with the rollout's file
+        self._plan, self._found = Plan({}), list[int]()
+        self._decided = Decided(model, Path(settings.state), metrics)
         self._told: Version | None = None  # the one that `_on_swap` was called with
         self._on_swap: Callable[[Version], None] = lambda _: None
 
@@ -86,6 +87,19 @@ class Versions:
         """Those that may be asked, the newest first."""
         return [self._loaded[number] for number in sorted(self._loaded, reverse=True)]
 
+    @property
+    def away(self) -> str:
+        """Why no version answers, where none does."""
+        if self._decided.rollout is None and self._decided.wrong:
+            return "rollout"
+        gone = self._decided.rollout.withdrawn if self._decided.rollout else ()
+        return "withdrawn" if self._found and set(self._found) <= set(gone) else "no model"
+
+    @property
+    def rollout_error(self) -> str | None:
+        """What is wrong with the file that says who answers whom, while what was read before stands."""
+        return self._decided.wrong or None
+
     def on_swap(self, call: Callable[[Version], None]) -> None:
         """Have this called with the stable version whenever who answers has changed."""
         self._on_swap = call
@@ -117,17 +131,17 @@ class Versions:
         """Bring what is loaded in line with what is there; the old ones answer until the new ones are ready."""
         await asyncio.to_thread(self._forget)
         while True:  # loading takes its time, in which versions come and are withdrawn
-            await asyncio.to_thread(self._read_rollout)
-            found = await asyncio.to_thread(versions, self.model)
-            wanted = plan([number for number in found if number not in self._refused], self._rollout)
+            await asyncio.to_thread(self._decided.read)
+            self._found = await asyncio.to_thread(versions, self.model)
+            wanted = self._planned([number for number in self._found if number not in self._refused])
             missing = [number for number in wanted.labels.values() if not self._has(number)]
             if not missing:
                 break
             await self._load(missing[0])
             if self.stable is None and self._has(wanted.labels[STABLE]):  # nobody waits for a canary to be loaded
                 self._swap(Plan({STABLE: wanted.labels[STABLE]}))
-        if wanted.labels:  # with nothing to serve instead, those that are loaded go on
-            self._swap(wanted)
+        # with nothing to serve instead, those that are loaded go on, but for those that were withdrawn
+        self._swap(wanted if wanted.labels else self._planned(self._loaded))
         for number, version in self._loaded.items():
             self._metrics.restarts.labels(str(number)).set(version.restarts)
 
@@ -137,15 +151,8 @@ class Versions:
         self._retire_others()
         await asyncio.gather(*self._retiring.values(), return_exceptions=True)  # one that fails keeps nobody else
 
-    def _read_rollout(self) -> None:
-        try:
-            self._rollout = read_rollout(self.model)
-            self._broken = ""
-        except RolloutError as error:  # what was decided before stands
-            if str(error) != self._broken:  # once, not at each look
-                self._metrics.refused.labels("rollout").inc()
-                _log.error("%s", error)
-            self._broken = str(error)
+    def _planned(self, able: Collection[int]) -> Plan:
+        return Plan({}) if self._decided.rollout is None else plan(able, self._decided.rollout)
 
     def _has(self, number: int) -> bool:
         return number in self._loaded and not self._loaded[number].lost
@@ -188,14 +195,14 @@ class Versions:
                 self._refused[number] = said._replace(seen=now)
 
     def _swap(self, wanted: Plan) -> None:
-        stable = self._loaded[wanted.labels[STABLE]]
+        stable = self._loaded[wanted.labels[STABLE]] if wanted.labels else None
         if wanted.labels != self._plan.labels:
             self._metrics.swaps.inc()
             self._metrics.served.clear()
             for label, number in wanted.labels.items():
                 self._metrics.served.labels(label).set(number)
-            _log.info("%s: %s", self.name, ", ".join(f"{label} {n}" for label, n in wanted.labels.items()))
-        if wanted.labels != self._plan.labels or stable is not self._told:
+            _log.info("%s: %s", self.name, ", ".join(f"{label} {n}" for label, n in wanted.labels.items()) or self.away)
+        if stable is not None and (wanted.labels != self._plan.labels or stable is not self._told):
             self._on_swap(stable)
             self._told = stable
         self._plan = wanted

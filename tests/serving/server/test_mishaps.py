@@ -225,7 +225,7 @@ def test_a_version_that_is_withdrawn_while_it_is_loaded_never_answers(exact_bund
     publish(exact_bundle, model, 1)
 
     async def story() -> list[int]:
-        versions, answered = Versions(model, Serving(), Metrics()), list[int]()
+        versions, answered = Versions(model, Serving(state=str(tmp_path)), Metrics()), list[int]()
         versions.on_swap(lambda version: answered.append(version.number))
         await versions.look()
         publish(exact_bundle, model, 2)
@@ -239,6 +239,58 @@ def test_a_version_that_is_withdrawn_while_it_is_loaded_never_answers(exact_bund
         return answered
 
     assert asyncio.run(story()) == [1]
+
+
+def test_where_every_version_was_withdrawn_popularity_answers(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    with serving(model, tmp_path / "state") as running:
+        assert running.ask(user="u1")["source"] == "model"
+        write_rollout(model, Rollout(withdrawn=(1,)))
+        running.until(lambda: running.ask(user="u1")["version"] == 0, "the withdrawal")
+        said = running.ask(k=3)
+        assert (said["source"], said["reason"], said["version"]) == ("fallback", "withdrawn", 0)
+        assert [one["item"] for one in said["items"]] == list(small.popular_lists().lists[EVERYONE][:3])
+        assert running.client.get("/readyz").status_code == 503
+        assert running.client.post("/similar", json={"item": "i20"}).status_code == 503
+        assert running.metric("twinspire_fallbacks", reason="withdrawn") >= 2
+        assert running.status()["labels"] == {}
+        running.until(lambda: running.status()["processes"] == [], "the end of its process")
+        publish(exact_bundle, model, 2)
+        running.ready(2)
+        write_rollout(model, Rollout(withdrawn=(1, 2)))
+        running.until(lambda: running.ask(user="u1")["version"] == 0, "the withdrawal")
+        write_rollout(model, Rollout(withdrawn=(2,)))
+        running.ready(1)
+
+
+def test_a_server_that_starts_beside_a_broken_rollout_serves_nothing_that_was_withdrawn(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    for number in (1, 2):
+        publish(exact_bundle, model, number)
+    write_rollout(model, Rollout(withdrawn=(2,)))
+    with serving(model, tmp_path / "state") as running:
+        running.ready(1)
+        assert (running.status()["rollout_error"], running.metric("twinspire_rollout_unreadable")) == (None, 0)
+    (model / "rollout.json").write_text('{"withdrawn": [2')
+    with serving(model, tmp_path / "state") as running:
+        assert running.ask(user="u1")["version"] == 1
+        assert "rollout.json" in running.status()["rollout_error"]
+        assert running.metric("twinspire_rollout_unreadable") == 1
+        assert running.metric("twinspire_versions_refused", reason="rollout") == 1
+        assert any("what was decided before stands" in line for line in running.said)
+        write_rollout(model, Rollout())
+        running.ready(2)
+        assert (running.status()["rollout_error"], running.metric("twinspire_rollout_unreadable")) == (None, 0)
+    (model / "rollout.json").write_text("{")
+    with serving(model, tmp_path / "other", ready=False) as running:  # a server that knows nothing of before
+        running.until(lambda: bool(running.status()["rollout_error"]), "a look")
+        said = running.ask(user="u1")
+        assert (said["source"], said["reason"], said["version"]) == ("fallback", "rollout", 0)
+        assert running.client.get("/readyz").status_code == 503
+        assert any("no version is served until it can be" in line for line in running.said)
+        write_rollout(model, Rollout(withdrawn=(2,)))
+        running.ready(1)
 
 
 # --- users ----------------------------------------------------------------------------------------------------
@@ -460,7 +512,7 @@ def test_a_lasting_refusal_costs_no_look_at_the_files(exact_bundle, tmp_path):
     (publish(exact_bundle, model, 1) / "saved_model.pb").unlink()
 
     async def story() -> None:
-        versions = Versions(model, Serving(), Metrics())
+        versions = Versions(model, Serving(state=str(tmp_path)), Metrics())
         await versions.look()
         assert [one.code for one in versions.states()] == ["DATA_LOSS"]
         started = time.process_time()
@@ -479,7 +531,7 @@ def test_nobody_waits_for_a_canary_to_be_loaded(exact_bundle, tmp_path):
     write_rollout(model, Rollout(canary=Canary(share=0.5)))
 
     async def story() -> None:
-        versions = Versions(model, Serving(), Metrics())
+        versions = Versions(model, Serving(state=str(tmp_path)), Metrics())
         looking = asyncio.ensure_future(versions.look())
         while versions.stable is None:
             await asyncio.sleep(0.01)
