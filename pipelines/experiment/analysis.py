@@ -67,7 +67,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Analysis:
-    """compared: empty where the arms are not as large as they should be; level: of every interval."""
+    """compared: empty where the arms are not as large as they should be; level: of every interval; not_served: lists
+    that the stable version answered as the arm's own was not served, and their share, by arms that have any."""
 
     experiment: str
     plan: Plan
@@ -78,6 +79,7 @@ class Analysis:
     several: int
     nameless: int
     open: int
+    not_served: Mapping[str, tuple[int, float]]
 
     @property
     def treatments(self) -> list[str]:
@@ -102,7 +104,16 @@ def analyse(log: Log, plan: Plan) -> Analysis:
     level = 1 - (1 - LEVEL) / len(treatments)  # Bonferroni: at most one experiment in twenty is wrong about any arm
     compared = tuple(_compared(log, plan, treatments, level)) if dealt.sound else ()
     counts = log.units.several, log.units.nameless, log.open
-    return Analysis(str(log.experiment), plan, dealt, compared, level, log.days, *counts)
+    return Analysis(str(log.experiment), plan, dealt, compared, level, log.days, *counts, _not_served(log, arms))
+
+
+def _not_served(log: Log, arms: Sequence[str]) -> dict[str, tuple[int, float]]:
+    found = {}
+    for arm in arms:
+        mine = log.units.arm == arm
+        if lists := int(log.units.not_served[mine].sum()):
+            found[arm] = lists, lists / float(log.units.lists[mine].sum())
+    return found
 
 
 def _arms(log: Log, plan: Plan) -> list[str]:

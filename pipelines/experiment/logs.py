@@ -22,6 +22,7 @@ from configs.data import EventTable
 from configs.errors import DataError
 from pipelines.normalise import as_clock, as_number, as_text
 from pipelines.sources.files import open_table
+from serving.logs import NOT_SERVED
 
 EXPOSURES, EVENTS = "exposures", "events"
 """Folders of a server's logs."""
@@ -33,7 +34,8 @@ _EVERYONE = "everyone"
 @dataclass(frozen=True)
 class Units:
     """Exposed units: arm [n] str, first [n] int64 on the events' time axis, and of their lists how many, the seconds
-    that they took together, and how many were fallback answers, float64 [n].
+    that they took together, how many were fallback answers, and how many the stable version answered as the arm's own
+    was not served, float64 [n].
 
     several: units that were left out for having been in more than one arm; nameless: lists without a query id.
     """
@@ -43,6 +45,7 @@ class Units:
     lists: np.ndarray
     seconds: np.ndarray
     fallback: np.ndarray
+    not_served: np.ndarray
     several: int
     nameless: int
 
@@ -136,6 +139,7 @@ def read(asked: Reading, experiment: str | None, everyone: bool = False) -> Log:
         alone["lists"].to_numpy(np.float64),
         alone["seconds"].to_numpy(np.float64),
         alone["fallback"].to_numpy(np.float64),
+        alone["not_served"].to_numpy(np.float64),
         int((left["arms"] > 1).sum()),
         nameless,
     )
@@ -172,7 +176,8 @@ def open_logged(backend: Any, where: Path, key: str, needed: Sequence[str]) -> A
 
 def _lists(backend: Any, where: Path) -> Any:
     table = open_logged(backend, where, "exposures", _NEEDED)
-    return table.select(*_NEEDED).mutate(time=as_number(table.time).cast("int64"))
+    reason = table.reason if "reason" in table.columns else ibis.literal("")  # of logs that others wrote
+    return table.select(*_NEEDED, reason=reason).mutate(time=as_number(table.time).cast("int64"))
 
 
 def _times(table: Any) -> tuple[int, int]:
@@ -204,6 +209,7 @@ def _units(exposed: Any) -> pd.DataFrame:
         lists=named.count(),
         seconds=named.seconds.sum(),
         fallback=(named.source == "fallback").cast("int64").sum(),
+        not_served=(named.reason == NOT_SERVED).fill_null(False).cast("int64").sum(),
     )
     return grouped.order_by("first", "query").to_pandas()
 

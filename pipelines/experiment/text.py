@@ -70,6 +70,7 @@ def as_json(found: Analysis, said: Verdict) -> dict[str, Any]:
         },
         "compared": [_compared(one) for one in found.compared],
         "left_out": {"several_arms": found.several, "lists_without_id": found.nameless, "window_open": found.open},
+        "not_served": {arm: {"lists": lists, "share": share} for arm, (lists, share) in found.not_served.items()},
         "verdict": list(said.sentences),
         "cautions": list(said.cautions),
         "next": said.next_step,

@@ -95,6 +95,11 @@ def _cautions(found: Analysis) -> Iterator[str]:
         yield f"{found.several:,} units ({share:.1%}) had more than one arm and were left out: shares or salt changed."
     if found.nameless:
         yield f"{found.nameless:,} lists without a query id were left out."
+    for arm, (lists, share) in found.not_served.items():
+        yield (
+            f"{arm}: {lists:,} of its lists ({share:.1%}) were answered by the stable version, as its own was not "
+            "served. They count for the arm as it was dealt, so that its effect seems smaller than it is."
+        )
     if found.open:
         yield f"{found.open:,} units were left out because their window has not ended yet."
     skewed = dict.fromkeys(str(one.metric) for one in found.compared if not one.normal)

@@ -8,7 +8,7 @@ on, and what comes beyond that is counted and dropped.
 
 from serving.logs.early import EarlyLog, take_early
 from serving.logs.events import EventLog
-from serving.logs.exposures import Exposure, ExposureLog
+from serving.logs.exposures import NOT_SERVED, Exposure, ExposureLog
 from serving.logs.parquet import LogCounts
 
-__all__ = ["EarlyLog", "EventLog", "Exposure", "ExposureLog", "LogCounts", "take_early"]
+__all__ = ["NOT_SERVED", "EarlyLog", "EventLog", "Exposure", "ExposureLog", "LogCounts", "take_early"]

@@ -11,14 +11,18 @@ import pyarrow as pa
 
 from serving.logs.parquet import ROWS, SECONDS, LogCounts, ParquetLog
 
+NOT_SERVED = "arm"
+"""The reason of a list of the stable version where the one of its user's arm was not served."""
+
 
 @dataclass(frozen=True)
 class Exposure:
     """One answered list.
 
-    request: its id; time: when it was asked for, on the events' time axis; source: who made the list ("model",
-    "popularity", "fallback"); reason: why it was not the model; arms: the arm by experiment; propensities: how likely
-    each item was to stand where it does, None where the list was not drawn at random; seconds: to the answer.
+    request: its id; time: when it was asked for, on the events' time axis; version: the one that was asked; source: who
+    made the list ("model", "popularity", "fallback"); reason: why it was not the model, or `NOT_SERVED`; arms: the arm
+    by experiment; propensities: how likely each item was to stand where it does, None where the list was not drawn at
+    random; seconds: to the answer.
     """
 
     request: str

@@ -61,7 +61,9 @@ class RecommendAnswer(BaseModel):
     """A list.
 
     source: "model", "popularity" where a popularity bundle was published, "fallback" where popularity answered for a
-    model that did not, for the `reason`; version: 0 where none is loaded; arms: of the experiments the user is in.
+    model that did not, for the `reason`; reason: also "arm", where the version of the user's arm is not served and the
+    stable one answered; version: the one that was asked, 0 where none is loaded; arms: of the experiments the user is
+    in.
     """
 
     items: list[Listed]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.samples import Sample
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -57,6 +58,11 @@ class Metrics:
         self.pruned = counter("events_pruned", "Stored events dropped, as versions know them from their data.")
         self.dropped = counter("log_rows_dropped", "Rows that could not be logged.", ("log",))
         self.exposures = counter("exposures", "Lists answered, by experiment and arm.", ("experiment", "arm"))
+        self.not_served = counter(
+            "arms_not_served",
+            "Lists of the stable version for users of an arm whose own version was not served.",
+            ("experiment", "arm"),
+        )
         self.shadow = counter("shadow", "Lists asked of the shadow version, by outcome.", ("outcome",))
         self.shadow_overlap = Histogram(
             "twinspire_shadow_overlap",
@@ -97,9 +103,16 @@ class Metrics:
 
     def reasons(self) -> dict[str, int]:
         """Lists that popularity answered so far, by reason."""
-        samples = (sample for family in self.fallbacks.collect() for sample in family.samples)
-        return {one.labels["reason"]: int(one.value) for one in samples if one.name.endswith("_total")}
+        return {one.labels["reason"]: int(one.value) for one in _totals(self.fallbacks)}
+
+    def arms_not_served(self) -> dict[str, int]:
+        """Lists of the stable version so far, by "experiment/arm" whose own version was not served."""
+        return {f"{one.labels['experiment']}/{one.labels['arm']}": int(one.value) for one in _totals(self.not_served)}
 
     def exposition(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self.registry)
+
+
+def _totals(counter: Counter) -> list[Sample]:
+    return [sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")]

@@ -16,6 +16,7 @@ from configs.experiments import Arm, Experiment
 from configs.serving import Serving
 from serving.assignment import assign_all
 from serving.inputs import RequestError, utf8
+from serving.logs import NOT_SERVED
 from serving.popular import POPULAR
 from serving.rollout import STABLE
 from serving.server.api import (
@@ -105,6 +106,7 @@ class Service:
         arms = assign_all(self.settings.experiments, request.user) if request.user is not None else {}
         arm = self._arm(arms)
         version = self._version(request.user, arm.label)
+        missing = self._not_served(arms) if version is not None else []
         weighs = version is not None and version.bundle.inputs.takes("relevance")
         if arm.relevance is not None and request.relevance is None and weighs:
             request = request.model_copy(update={"relevance": arm.relevance})
@@ -113,13 +115,15 @@ class Service:
         found = RecommendAnswer.model_construct(
             items=answer.items,
             source=answer.source,
-            reason=answer.reason,
+            reason=answer.reason or (NOT_SERVED if missing else None),
             model=self.versions.name,
             version=version.number if version else 0,
             arms=arms,
             request=uuid.uuid4().hex,
             seconds=round(seconds, 6),
         )
+        for experiment in missing if request.shown else ():
+            self.metrics.not_served.labels(experiment, arms[experiment]).inc()
         self._exposures.add(found, asked, answer.propensities, self.versions.shadow)
         return found
 
@@ -142,6 +146,7 @@ class Service:
             "store_trouble": self.users.trouble,
             "milliseconds": self.metrics.quantiles(),
             "fallbacks": self.metrics.reasons(),
+            "arms_not_served": self.metrics.arms_not_served(),
         }
 
     async def similar(self, request: SimilarRequest) -> SimilarAnswer:
@@ -223,6 +228,11 @@ class Service:
             return self.versions.find(label=label) if label else self.versions.pick(user)
         except NotServed:
             return self.versions.stable
+
+    def _not_served(self, arms: Mapping[str, str]) -> list[str]:
+        """Experiments whose arms have a version of their own that is not served just now."""
+        labels = {name: self._arms[name][arm].label for name, arm in arms.items()}
+        return [name for name, label in labels.items() if label is not None and label not in self.versions.labels]
 
     async def _answer(
         self, version: Version | None, request: RecommendRequest, arm: Arm, started: float

@@ -50,8 +50,8 @@ def measure(items: int) -> Iterator[Row]:
     for kind in ("scann", "ivf"):
         started = time.perf_counter()
         searcher, tuned = tune(kind, vectors, others, Goal(K, RECALL), BUILDS, lambda: None)
-        found = f"recall {tuned.held_out.mean:.4f}, {searcher.layout}, {searcher.effort}"
-        yield Row(f"{kind}: built and tuned", time.perf_counter() - started, "s", found)
+        chosen = f"recall {tuned.held_out.mean:.4f}, {searcher.layout}, {searcher.effort}"
+        yield Row(f"{kind}: built and tuned", time.perf_counter() - started, "s", chosen)
         graph, plain = searched(searcher, vectors, filters), 0.0
         for name, (values, _) in asked.items():
             spent, exact, found = seconds(graph, everything, queries, codes_of(filters, values))

@@ -19,7 +19,7 @@ def log(events: dict[str, tuple[float, int]], seconds: dict[str, float] | None =
     mean = np.array([events[name][0] for name in arm])
     time = np.array([(seconds or {}).get(name, 0.1) for name in arm]) * rng.uniform(0.9, 1.1, len(arm))
     nothing = np.zeros(len(arm))
-    units = Units(arm, nothing.astype(int), nothing + 2, 2 * time, nothing, 0, 0)
+    units = Units(arm, nothing.astype(int), nothing + 2, 2 * time, nothing, nothing, 0, 0)
     did = rng.poisson(mean).astype(float)
     return Log(
         "x", units, {None: Outcomes(did, did, did, rng.poisson(1, len(arm)).astype(float), nothing)}, 14.0, 14.0, 0
@@ -127,6 +127,15 @@ def test_what_is_to_be_careful_of():
     said = verdict(analyse(drawn, Plan((metric("value"),), one_look=True))).cautions
     assert [caution.split()[0] for caution in said] == ["Fewer", "20", "3", "4", "value:", "3.0"]
     assert "20 units (9.1%) had more than one arm" in said[1]
+
+
+def test_lists_of_an_arm_that_was_not_served_are_told_and_count_for_it():
+    drawn = log({"control": (1.0, 100), "treatment": (1.0, 100)})
+    missed = np.where(np.arange(200) >= 150, 1.0, 0.0)  # of two lists each, for half of the treated
+    found = analyse(replace(drawn, units=replace(drawn.units, not_served=missed)), PLAN)
+    assert found.not_served == {"treatment": (50, 0.25)}
+    assert found.balance.units == {"control": 100, "treatment": 100}
+    assert "treatment: 50 of its lists (25.0%) were answered by the stable version" in verdict(found).cautions[-1]
 
 
 @pytest.mark.parametrize(

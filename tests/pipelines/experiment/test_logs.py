@@ -19,7 +19,7 @@ LISTS = [
     shown("c", 300, "treatment"),  # its arm changed
     shown("d", 400),  # not in the experiment
     shown(None, 500, "control"),
-    shown("e", 6 * DAY, "treatment", ["i9"]),
+    shown("e", 6 * DAY, "treatment", ["i9"], reason="arm"),
 ]
 DONE = [
     did("a", -DAY, value=1.0),
@@ -46,6 +46,7 @@ def test_units_count_from_their_first_list_on(tmp_path):
     assert units.lists.tolist() == [2, 1, 1]
     assert units.seconds == pytest.approx([0.04, 0.01, 0.01])
     assert units.fallback.tolist() == [1, 0, 0]
+    assert units.not_served.tolist() == [0, 0, 1]
     assert (units.several, units.nameless, found.open) == (1, 1, 0)
     assert (found.days, found.span) == (6, 6)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 
 from configs.serving import Runtime, Serving
@@ -26,6 +27,7 @@ from serving.server.metrics import Metrics
 from serving.server.version import Version, _opened
 from serving.server.versions import Versions
 from serving.worker.process import Worker
+from tests.pipelines.experiment.logged import call
 from tests.serving import small
 from tests.serving.server.running import COMMAND, Running, serving
 from tests.serving.small import END
@@ -479,6 +481,36 @@ def test_who_is_compared_with_the_canary_is_not_answered_by_it(exact_bundle, tmp
         running.until(lambda: "canary" in running.status()["labels"], "the canary")
         said = [running.ask(user=f"x{number}", k=1) for number in range(30)]
         assert {(one["arms"]["test"], one["version"]) for one in said} == {("control", 1), ("treatment", 2)}
+
+
+def test_an_arm_whose_version_is_not_served_is_told_apart_wherever_it_is_looked_at(exact_bundle, tmp_path):
+    model, state = tmp_path / "small", tmp_path / "state"
+    publish(exact_bundle, model, 1)
+    arms = 'experiments=[{name="test", arms={control=0.5, treatment={share=0.5, label="canary"}}}]'
+    users = [f"x{number}" for number in range(40)]
+    with serving(model, state, arms) as running:
+        before = [running.ask(user=user, k=1) for user in users]
+        told = {(one["arms"]["test"], one["version"], one["source"], one.get("reason")) for one in before}
+        assert told == {("control", 1, "model", None), ("treatment", 1, "model", "arm")}
+        treated = next(user for user, one in zip(users, before, strict=True) if one["arms"]["test"] == "treatment")
+        running.ask(user=treated, shown=False)  # no exposure
+        missed = sum(one["arms"]["test"] == "treatment" for one in before)
+        assert running.metric("twinspire_arms_not_served", experiment="test", arm="treatment") == missed
+        assert running.status()["arms_not_served"] == {"test/treatment": missed}
+        publish(exact_bundle, model, 2)
+        write_rollout(model, Rollout(canary=Canary(share=0.5)))
+        running.until(lambda: "canary" in running.status()["labels"], "the canary")
+        after = [running.ask(user=user, k=1) for user in users]
+        assert {(one["arms"]["test"], one["version"], one.get("reason")) for one in after} == {
+            ("control", 1, None),
+            ("treatment", 2, None),
+        }
+        assert running.status()["arms_not_served"] == {"test/treatment": missed}
+    answered = {one["request"]: (one["version"], one.get("reason") or "") for one in (*before, *after)}
+    logged = pq.read_table(state / "logs/exposures").to_pylist()
+    assert {one["request"]: (one["version"], one["reason"]) for one in logged} == answered
+    said = call("analyze", state / "logs", "--metric", "seconds", "--json")
+    assert json.loads(said.output)["not_served"] == {"treatment": {"lists": missed, "share": 0.5}}
 
 
 def test_an_arm_of_popularity_is_answered_where_a_version_says_nothing_of_it(exact_bundle, tmp_path):
