@@ -6,9 +6,9 @@ if the disk is sound. A disk that is full or a folder that cannot be made costs 
 on, and what comes beyond that is counted and dropped.
 """
 
-from serving.logs.early import EarlyLog, take_early
+from serving.logs.early import EarlyLog, hand_over_early
 from serving.logs.events import EventLog
 from serving.logs.exposures import NOT_SERVED, Exposure, ExposureLog
 from serving.logs.parquet import LogCounts
 
-__all__ = ["NOT_SERVED", "EarlyLog", "EventLog", "Exposure", "ExposureLog", "LogCounts", "take_early"]
+__all__ = ["NOT_SERVED", "EarlyLog", "EventLog", "Exposure", "ExposureLog", "LogCounts", "hand_over_early"]

@@ -5,9 +5,11 @@ They wait in files of their own, and go into the event log once there is one.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,20 +53,39 @@ class EarlyLog:
         self._log.close()
 
 
-def take_early(folder: Path) -> Iterator[list[Event]]:
-    """The events of each file, which is gone by then: of several servers that share the folder one has them. A file
-    that cannot be read stays where it is."""
-    for path in sorted(folder.glob("[!.]*.parquet")):
+def hand_over_early(folder: Path, keep: Callable[[list[Event]], bool]) -> None:
+    """Give the events of each file to `keep`, until it says that it could not keep them: a file goes once it has them
+    on the disk. Who is killed in between leaves events that are kept twice; that is less than those that are lost.
+
+    Of several servers that share the folder one has a file at a time. A file that cannot be read stays where it is.
+    """
+    paths = sorted(folder.glob("[!.]*.parquet"))
+    if paths and not os.access(folder, os.W_OK):  # no file could go, and each start would keep them once more
+        _log.error("early events in %s wait until the folder can be written", folder)
+        return
+    for path in paths:
         try:
-            with pq.ParquetFile(path) as file:
-                events = [_event(row) for row in file.read().to_pylist()]
-            path.unlink()
-        except FileNotFoundError:  # another server has them
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the file is closed, or by the kernel
+                path.stat()
+                if (events := _read(path)) is None:
+                    continue
+                if not keep(events):
+                    return
+                path.unlink()
+        except (FileNotFoundError, BlockingIOError):  # another server had it, or has it
             continue
-        except (OSError, ValueError, TypeError, pa.ArrowException) as error:
-            _log.error("early events in %s cannot be read: %s", path, error)
-            continue
-        yield events
+        except OSError as error:
+            _log.error("early events in %s cannot be taken: %s", path, error)
+
+
+def _read(path: Path) -> list[Event] | None:
+    try:
+        with pq.ParquetFile(path) as file:
+            return [_event(row) for row in file.read().to_pylist()]
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        _log.error("early events in %s cannot be read: %s", path, error)
+        return None
 
 
 def _row(event: Event) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class ParquetLog:
     def __init__(self, folder: Path, schema: pa.Schema, rows: int = ROWS, seconds: float = SECONDS) -> None:
         self._folder, self._schema, self._rows, self._seconds = folder, schema, rows, seconds
         self._waiting: list[Row] = []
-        self._written = self._dropped = self._failures = self._files = 0
+        self._written = self._dropped = self._failures = 0
         self._lock = threading.Lock()  # of what is counted and waits
         self._writing = threading.Lock()  # one file at a time
         self._due, self._closed = threading.Event(), threading.Event()
@@ -79,11 +80,12 @@ class ParquetLog:
             return True
 
     def close(self) -> None:
-        """Write what waits, and end."""
+        """Write what waits, and end; what cannot be written is dropped."""
         self._closed.set()
         self._due.set()
         self._thread.join()
-        self.flush()  # what came while the last file was written
+        if not self.flush():  # what came while the last file was written
+            self._forget(self._waiting[:], written=False)
 
     def _run(self) -> None:
         pa.array([""])  # the first array brings pandas: now, not when the first file is due and lists are waited for
@@ -112,9 +114,8 @@ class ParquetLog:
     def _write_file(self, table: pa.Table) -> None:
         """One file, whole and on the disk or not there. Raises: OSError, pa.ArrowException."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._files += 1
         moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
-        path = self._folder / f"{moment}-{os.getpid()}-{id(self):x}-{self._files}.parquet"
+        path = self._folder / f"{moment}-{uuid.uuid4().hex}.parquet"
         partial = path.with_name(f".{path.name}.partial")
         try:
             with partial.open("wb") as file:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from configs.schema import Config
 from configs.serving import Logs
-from serving.logs import EarlyLog, EventLog, Exposure, ExposureLog, LogCounts, take_early
+from serving.logs import EarlyLog, EventLog, Exposure, ExposureLog, LogCounts, hand_over_early
 from serving.server.metrics import Metrics
 from serving.store.base import Event
 
 EVENTS, EXPOSURES, EARLY = "events", "exposures", "early"  # folders of the logs
+_AGAIN = 1.0  # seconds after which a disk that could not be written is tried again
 _log = logging.getLogger("twinspire.journal")
 
 
@@ -27,18 +28,20 @@ class Journal:
         self._events: EventLog | EarlyLog | None = None
         self._config: Config | None = None
         self._before = {EVENTS: 0, EXPOSURES: 0}  # rows that were dropped, as counted already
+        self._closing = threading.Event()
         self._handing: list[threading.Thread] = []  # what an older log holds over to files, or to the newer one
 
     def serve(self, config: Config) -> None:
         """Write events as this config names them from now on."""
         if self._logs is None or (self._config and _columns(self._config) == _columns(config)):
             return
-        folder, before = Path(self._logs.folder), self._events
-        log = EventLog(config, folder / EVENTS, self._logs.rows, self._logs.seconds)
+        before, counted = self._events, self._before[EVENTS]
+        log = EventLog(config, Path(self._logs.folder) / EVENTS, self._logs.rows, self._logs.seconds)
         self._events, self._config, self._before[EVENTS] = log, config, 0
         # what waits is written meanwhile, without holding up who asks for lists
         self._handing = [one for one in self._handing if one.is_alive()]
-        self._handing.append(threading.Thread(target=self._hand_over, args=(before, folder, log), name="log-hand-over"))
+        given = (before, counted, self._logs, log)
+        self._handing.append(threading.Thread(target=self._hand_over, args=given, name="log-hand-over"))
         self._handing[-1].start()
 
     def add(self, events: Sequence[Event]) -> None:
@@ -58,21 +61,50 @@ class Journal:
 
     def close(self) -> None:
         """Write all that waits, and end."""
+        self._closing.set()
         for thread in self._handing:
             thread.join()
-        for log in (self._events, self._exposures):
+        for name, log in ((EVENTS, self._events), (EXPOSURES, self._exposures)):
             if log is not None:
-                log.close()
+                self._before[name] = self._end(name, log, self._before[name])
 
-    def _hand_over(self, before: EventLog | EarlyLog | None, folder: Path, log: EventLog) -> None:
+    def _end(self, name: str, log: EventLog | EarlyLog | ExposureLog, counted: int) -> int:
+        """Close a log of whose dropped rows so many are counted; to how many there were at last."""
+        waited, before = log.counts.waiting, log.counts.dropped
+        log.close()
+        dropped = log.counts.dropped
+        if dropped > before:
+            _log.error(
+                "the log of %s could not be written at its end: %d of %d rows are lost", name, dropped - before, waited
+            )
+        self._metrics.dropped.labels(name).inc(dropped - counted)
+        return dropped
+
+    def _hand_over(self, before: EventLog | EarlyLog | None, counted: int, logs: Logs, log: EventLog) -> None:
         """Close the log before, and log the events that came before there was a config: also those of other starts."""
         if before is not None:
-            before.close()
-        for events in take_early(folder / EARLY):
-            logged = log.append_fitting(events)
-            log.flush()  # as much again may be in the next file
+            self._end(EVENTS, before, counted)
+
+        def keep(events: Sequence[Event]) -> bool:
+            logged = 0
+            for start in range(0, len(events), logs.rows):  # never more than there is room for
+                if not self._flushed(log):
+                    return False
+                logged += log.append_fitting(events[start : start + logs.rows])
+            if not self._flushed(log):
+                return False
             _log.info("%d of %d events were logged that came before there was a version", logged, len(events))
             self._metrics.dropped.labels(EVENTS).inc(len(events) - logged)
+            return True
+
+        hand_over_early(Path(logs.folder) / EARLY, keep)
+
+    def _flushed(self, log: EventLog) -> bool:
+        """Write what waits, as soon as that is possible; False where this ends before."""
+        while not log.flush():
+            if self._closing.wait(_AGAIN):
+                return False
+        return True
 
     def _count(self, log: str, counts: LogCounts) -> None:
         self._metrics.dropped.labels(log).inc(counts.dropped - self._before[log])

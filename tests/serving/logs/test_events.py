@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import pytest
 
 from configs.load import parse
 from configs.schema import Config
-from serving.logs import EarlyLog, EventLog, Exposure, ExposureLog, take_early
+from serving.logs import EarlyLog, EventLog, Exposure, ExposureLog, hand_over_early
 from serving.store import Event
 from tests.serving.small import CONFIG
 
+ROOT = Path(__file__).resolve().parents[3]
 NOW = 1_700_000_000
 MOMENT = datetime.fromtimestamp(NOW, timezone.utc)
 CONTEXT = {"device": "phone", "battery": 0.25, "mood": [1, 2.5], "departure": NOW + 60}
@@ -86,10 +89,31 @@ def test_early_events_come_back_once_as_they_were(tmp_path):
         log.close()
     damaged = tmp_path / "0.parquet"
     damaged.write_bytes(b"no file")
-    found = [event for part in take_early(tmp_path) for event in part]
+    found: list[Event] = []
+    hand_over_early(tmp_path, lambda part: (found.extend(part), True)[1])
     assert sorted(found, key=lambda event: event.query) == events
-    assert [*take_early(tmp_path)] == []
+    hand_over_early(tmp_path, pytest.fail)
     assert [*tmp_path.iterdir()] == [damaged]
+
+
+def test_early_events_go_from_their_file_once_they_are_kept(tmp_path):
+    log = EarlyLog(tmp_path)
+    log.append([Event("u", "i1", NOW)])
+    log.close()
+    (file,) = tmp_path.iterdir()
+    hand_over_early(tmp_path, lambda _: False)
+    assert file.exists()
+    code = "import os, sys; from pathlib import Path; from serving.logs import hand_over_early\n"
+    code += "hand_over_early(Path(sys.argv[1]), lambda events: os._exit(len(events)))"  # as if it was killed
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=ROOT).returncode == 1
+
+    def keep(events: list[Event]) -> bool:
+        assert file.exists()
+        hand_over_early(tmp_path, pytest.fail)  # another server, meanwhile
+        return len(events) == 1
+
+    hand_over_early(tmp_path, keep)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_what_is_not_said_is_empty(tmp_path):

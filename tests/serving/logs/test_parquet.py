@@ -85,6 +85,24 @@ def test_closing_writes_what_waits(tmp_path):
     assert found(tmp_path / "log") == list(range(7))
 
 
+def test_closing_counts_what_cannot_be_written(tmp_path):
+    (tmp_path / "log").write_text("a file stands here")
+    log = ParquetLog(tmp_path / "log", SCHEMA, rows=100, seconds=NEVER)
+    log.append(rows(0, 7))
+    log.close()
+    counts = log.counts
+    assert (counts.written, counts.waiting, counts.dropped) == (0, 0, 7)
+
+
+def test_logs_one_after_the_other_take_no_name_twice(tmp_path):
+    for number in range(20):
+        log = ParquetLog(tmp_path, SCHEMA, rows=100, seconds=NEVER)
+        log.append(rows(number, number + 1))
+        log.close()
+        del log
+    assert found(tmp_path) == list(range(20))
+
+
 def test_a_reader_never_sees_half_a_file(tmp_path):
     log, seen, done = ParquetLog(tmp_path, SCHEMA, rows=200, seconds=0.01), [], threading.Event()
 
