@@ -92,8 +92,7 @@ class Versions:
         """Why no version answers, where none does."""
         if self._decided.rollout is None and self._decided.wrong:
             return "rollout"
-        gone = self._decided.rollout.withdrawn if self._decided.rollout else ()
-        return "withdrawn" if self._found and set(self._found) <= set(gone) else "no model"
+        return "withdrawn" if self._found and set(self._found) <= self._withdrawn else "no model"
 
     @property
     def rollout_error(self) -> str | None:
@@ -129,17 +128,14 @@ class Versions:
 
     async def look(self) -> None:
         """Bring what is loaded in line with what is there; the old ones answer until the new ones are ready."""
-        await asyncio.to_thread(self._forget)
+        await self._forget()
         while True:  # loading takes its time, in which versions come and are withdrawn
-            await asyncio.to_thread(self._decided.read)
             self._found = await asyncio.to_thread(versions, self.model)
-            wanted = self._planned([number for number in self._found if number not in self._refused])
+            wanted = await self._decide()
             missing = [number for number in wanted.labels.values() if not self._has(number)]
             if not missing:
                 break
-            await self._load(missing[0])
-            if self.stable is None and self._has(wanted.labels[STABLE]):  # nobody waits for a canary to be loaded
-                self._swap(Plan({STABLE: wanted.labels[STABLE]}))
+            await self._load_unless_withdrawn(missing[0])
         # with nothing to serve instead, those that are loaded go on, but for those that were withdrawn
         self._swap(wanted if wanted.labels else self._planned(self._loaded))
         for number, version in self._loaded.items():
@@ -151,15 +147,57 @@ class Versions:
         self._retire_others()
         await asyncio.gather(*self._retiring.values(), return_exceptions=True)  # one that fails keeps nobody else
 
+    async def _decide(self) -> Plan:
+        """Read what was decided, and swap at once where somebody answers who may not; to who is to serve."""
+        await asyncio.to_thread(self._decided.read)
+        wanted = self._planned([number for number in self._found if number not in self._refused])
+        if (meanwhile := self._meanwhile(wanted)) is not None:
+            self._swap(meanwhile)
+        return wanted
+
+    def _meanwhile(self, wanted: Plan) -> Plan | None:
+        """Who answers while versions are loaded; None where those go on that do. Nobody waits for a canary, and
+        what was withdrawn answers only until the one in its place is loaded."""
+        now, gone = self._plan.labels, self._withdrawn
+        if STABLE in now and not gone & self._plan.wanted:
+            return None
+        if not wanted.labels:
+            return self._planned(self._loaded)
+        able = [one for one in (wanted.labels[STABLE], now.get(STABLE)) if one is not None and one not in gone]
+        stable = next((one for one in able if self._has(one)), None)
+        if stable is None:
+            return None
+        others = {label: one for label, one in wanted.labels.items() if label != STABLE and self._has(one)}
+        labels = {STABLE: stable} | {label: one for label, one in others.items() if one != stable}
+        return Plan(labels, wanted.share if CANARY in labels else 0.0)
+
+    @property
+    def _withdrawn(self) -> set[int]:
+        return set(self._decided.rollout.withdrawn) if self._decided.rollout else set()
+
     def _planned(self, able: Collection[int]) -> Plan:
         return Plan({}) if self._decided.rollout is None else plan(able, self._decided.rollout)
 
     def _has(self, number: int) -> bool:
         return number in self._loaded and not self._loaded[number].lost
 
+    async def _load_unless_withdrawn(self, number: int) -> None:
+        """Load a version, and go on reading what was decided meanwhile."""
+        loading = asyncio.ensure_future(self._load(number))
+        try:
+            while not (await asyncio.wait({loading}, timeout=self._settings.poll))[0]:
+                await self._decide()
+                if number in self._withdrawn:
+                    return
+            loading.result()
+        finally:
+            loading.cancel()  # nothing where it is done
+            await asyncio.wait({loading})
+            self._loading = None
+
     async def _load(self, number: int) -> None:
         if number in self._retiring:  # it was wanted, then not, and now again
-            await self._retiring[number]
+            await asyncio.wait({self._retiring[number]})  # its end stands, even where this is cancelled
         folder, self._loading = self.model / str(number), number
         found = await asyncio.to_thread(stamp, folder)
         try:
@@ -171,8 +209,6 @@ class Versions:
                 self._retire(number, self._loaded[number])
             self._loaded[number] = version
             _log.info("version %d of %s is ready", number, self.name)
-        finally:
-            self._loading = None
 
     def _refuse(self, number: int, found: str, error: Exception) -> None:
         reason = "damaged" if isinstance(error, BundleError) else type(error).__name__
@@ -185,10 +221,13 @@ class Versions:
         self._metrics.refused.labels(reason).inc()
         _log.error("version %d of %s is not served: %s", number, self.name, message, exc_info=not expected)
 
-    def _forget(self) -> None:
+    async def _forget(self) -> None:
         """Refusals of versions that are gone, that were changed since and stay so, or whose time is over."""
-        for number, said in list(self._refused.items()):
-            over, now = said.until is not None and time.monotonic() >= said.until, stamp(self.model / str(number))
+        folders = {number: self.model / str(number) for number in self._refused}
+        stamps = await asyncio.to_thread(lambda: {number: stamp(folder) for number, folder in folders.items()})
+        for number, now in stamps.items():  # here, as others read them meanwhile
+            said = self._refused[number]
+            over = said.until is not None and time.monotonic() >= said.until
             if over or said.stamp != now == said.seen:
                 del self._refused[number]
             else:

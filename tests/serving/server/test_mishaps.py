@@ -9,9 +9,10 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pyarrow.parquet as pq
@@ -295,6 +296,73 @@ def test_a_server_that_starts_beside_a_broken_rollout_serves_nothing_that_was_wi
         running.ready(1)
 
 
+@pytest.mark.parametrize("when", ["before the look", "while another one is loaded"])
+def test_a_version_that_was_withdrawn_answers_until_its_place_is_taken_and_not_until_a_canary_is_loaded(
+    when, exact_bundle, tmp_path, monkeypatch
+):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 5)
+    publish(exact_bundle, model, 6)
+    write_rollout(model, Rollout(stable=5, canary=Canary(version=6, share=0.1)))
+    load, may = Version.load, asyncio.Event()
+
+    async def slow(folder: Path, runtime: Runtime) -> Version:
+        if folder.name == "7":
+            await may.wait()
+        return await load(folder, runtime)
+
+    monkeypatch.setattr(Version, "load", slow)
+
+    async def story() -> None:
+        versions = Versions(model, Serving(state=str(tmp_path), poll=0.05), Metrics())
+        await versions.look()
+        assert versions.labels == {"stable": 5, "canary": 6}
+        publish(exact_bundle, model, 7)
+        write_rollout(model, Rollout(stable=5, canary=Canary(version=7, share=0.2)))
+        after = Rollout(withdrawn=(5,), stable=6, canary=Canary(version=7, share=0.2))
+        if when == "before the look":
+            write_rollout(model, after)
+        looking = asyncio.ensure_future(versions.look())
+        await eventually(lambda: "LOADING" in {one.state for one in versions.states()})
+        write_rollout(model, after)
+        await eventually(lambda: versions.labels == {"stable": 6})
+        assert "LOADING" in {one.state for one in versions.states()}
+        assert versions.pick("u1").number == 6
+        may.set()
+        await looking
+        assert (versions.labels, versions.share) == ({"stable": 6, "canary": 7}, 0.2)
+        await versions.close()
+
+    asyncio.run(story())
+
+
+def test_a_version_that_is_withdrawn_while_it_is_loaded_is_not_waited_for(exact_bundle, tmp_path, monkeypatch):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    load = Version.load
+
+    async def endless(folder: Path, runtime: Runtime) -> Version:
+        if folder.name == "2":
+            await asyncio.Event().wait()
+        return await load(folder, runtime)
+
+    monkeypatch.setattr(Version, "load", endless)
+
+    async def story() -> None:
+        versions = Versions(model, Serving(state=str(tmp_path), poll=0.05), Metrics())
+        await versions.look()
+        publish(exact_bundle, model, 2)
+        looking = asyncio.ensure_future(versions.look())
+        await eventually(lambda: "LOADING" in {one.state for one in versions.states()})
+        write_rollout(model, Rollout(withdrawn=(1, 2)))
+        await asyncio.wait_for(looking, 10)
+        assert (versions.labels, versions.away) == ({}, "withdrawn")
+        assert "LOADING" not in {one.state for one in versions.states()}
+        await versions.close()
+
+    asyncio.run(story())
+
+
 # --- users ----------------------------------------------------------------------------------------------------
 
 
@@ -539,6 +607,16 @@ def test_who_is_told_the_address_is_not_turned_away(exact_bundle, tmp_path):
             assert httpx.get(f"{running.address}/healthz").status_code == 200
 
 
+class Watched(dict):
+    """Knows which threads changed it."""
+
+    changed: ClassVar[set[int]] = set()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.changed.add(threading.get_ident())
+        super().__setitem__(key, value)
+
+
 def test_a_lasting_refusal_costs_no_look_at_the_files(exact_bundle, tmp_path):
     model = tmp_path / "small"
     (publish(exact_bundle, model, 1) / "saved_model.pb").unlink()
@@ -548,8 +626,10 @@ def test_a_lasting_refusal_costs_no_look_at_the_files(exact_bundle, tmp_path):
         await versions.look()
         assert [one.code for one in versions.states()] == ["DATA_LOSS"]
         started = time.process_time()
+        versions._refused = Watched(versions._refused)
         await versions.look()
         assert time.process_time() - started < 0.1
+        assert Watched.changed == {threading.get_ident()}  # requests read it in the loop's thread
         assert versions.states()[0].message.startswith("bundle: ")
         await versions.close()
 
