@@ -1,7 +1,7 @@
 """What was decided of a model's versions, as it could be read last.
 
-A copy stays in the server's `state` folder, so that a server which starts beside a file that cannot be read serves
-nothing that was withdrawn.
+A copy stays in the server's `state` folder, so that a server which starts beside a file that cannot be read, or before
+the disk is there, serves nothing that was withdrawn.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from serving.manifest import versions
 from serving.rollout import ROLLOUT, Rollout, RolloutError, read_rollout, write_rollout
 from serving.server.metrics import Metrics
 
@@ -25,25 +26,26 @@ class Decided:
 
     def __init__(self, model: Path, state: Path, metrics: Metrics) -> None:
         self._model, self._kept, self._metrics = model, state / _KEPT / model.resolve().name, metrics
-        self._copied: Rollout | None = None  # what the copy says
-        self.rollout: Rollout | None = None
+        self._copied = self._copy()
+        self.rollout = self._copied
         self.wrong = ""
 
     def read(self) -> None:
-        """Read the file; where that cannot be, what was decided before stands."""
+        """Read the file; where that cannot be, or nothing is there of the model, what was decided before stands."""
+        before = _there(self._model)
         try:
             found = read_rollout(self._model)
         except RolloutError as error:
             self._failed(str(error))
             return
-        self.wrong, self.rollout = "", found
+        self.wrong = ""
         self._metrics.unreadable.set(0)
-        if self._model.is_dir() and found != self._copied:  # a disk that is not there has withdrawn nothing
-            self._keep(found)
+        if before and _there(self._model):  # what came or went just now may have been read as no file
+            self.rollout = found
+            if found != self._copied:
+                self._keep(found)
 
     def _failed(self, why: str) -> None:
-        if self.rollout is None:
-            self.rollout = self._copy()
         if why != self.wrong:  # once, not at each look
             stands = "what was decided before stands" if self.rollout else "no version is served until it can be"
             _log.error("%s; %s", why, stands)
@@ -67,3 +69,11 @@ class Decided:
             write_rollout(self._kept, found)
         except OSError as error:
             _log.error("what was decided of versions could not be kept in %s: %s", self._kept, error)
+
+
+def _there(model: Path) -> bool:
+    """Whether anything is there of a model: a disk that is not has decided nothing, and may leave an empty folder."""
+    try:
+        return (model / ROLLOUT).is_file() or bool(versions(model))
+    except OSError:
+        return False

@@ -296,6 +296,48 @@ def test_a_server_that_starts_beside_a_broken_rollout_serves_nothing_that_was_wi
         running.ready(1)
 
 
+def test_a_folder_that_is_moved_away_has_decided_nothing(exact_bundle, tmp_path):
+    model = tmp_path / "small"
+    for number in (6, 7):
+        publish(exact_bundle, model, number)
+    write_rollout(model, Rollout(stable=6, canary=Canary(version=7, share=0.1)))
+
+    async def story() -> None:
+        versions = Versions(model, Serving(state=str(tmp_path / "state")), Metrics())
+        await versions.look()
+        for leave in (lambda: None, model.mkdir):  # a disk that is not mounted may leave its folder
+            away = model.rename(tmp_path / "away")
+            leave()
+            await versions.look()
+            assert (versions.labels, versions.share) == ({"stable": 6, "canary": 7}, 0.1)
+            away.rename(model)
+        await versions.close()
+
+    asyncio.run(story())
+
+
+def test_a_disk_that_comes_late_and_damaged_serves_nothing_that_was_withdrawn(exact_bundle, tmp_path):
+    model, state = tmp_path / "small", tmp_path / "state"
+    for number in (1, 2):
+        publish(exact_bundle, model, number)
+    write_rollout(model, Rollout(withdrawn=(2,)))
+
+    async def start(late: bool) -> None:
+        versions = Versions(model, Serving(state=str(state)), Metrics())
+        if late:
+            away = model.rename(tmp_path / "away")
+            await versions.look()
+            assert (versions.labels, versions.away) == ({}, "no model")
+            (away / "rollout.json").write_text('{"withdrawn": [2')
+            away.rename(model)
+        await versions.look()
+        assert versions.labels == {"stable": 1}
+        await versions.close()
+
+    asyncio.run(start(late=False))
+    asyncio.run(start(late=True))
+
+
 @pytest.mark.parametrize("when", ["before the look", "while another one is loaded"])
 def test_a_version_that_was_withdrawn_answers_until_its_place_is_taken_and_not_until_a_canary_is_loaded(
     when, exact_bundle, tmp_path, monkeypatch
