@@ -136,6 +136,7 @@ class Service:
             "poll": self.settings.poll,
             "labels": dict(versions.labels),
             "canary_share": versions.share,
+            "away": None if versions.stable else versions.away,
             "rollout_error": versions.rollout_error,
             "versions": [one._asdict() for one in versions.states()],
             "processes": [
@@ -215,12 +216,20 @@ class Service:
         """The stable version. Raises: NotServed, which says what is missing."""
         if (found := self.versions.stable) is not None:
             return found
-        said = f"no version of {self.versions.name} is loaded yet"
-        for one in self.versions.states():
-            said += f"; {one.number} is being loaded" if one.state == "LOADING" else ""
-            said += f"; {one.number} was refused: {one.message}" if one.code != "OK" else ""
-        where, often = self.versions.model, self.settings.poll
-        raise NotServed(f"{said}; `twinspire publish` puts one into {where}, where this server looks every {often:g} s")
+        name, away, wrong = self.versions.name, self.versions.away, self.versions.rollout_error
+        where, often = self.versions.model, f"this server looks every {self.settings.poll:g} s"
+        said = {
+            "withdrawn": f"every version of {name} was withdrawn",
+            "rollout": f"no version of {name} is served, as any may have been withdrawn",
+        }.get(away, f"no version of {name} is loaded yet")
+        said += f"; {wrong}" if wrong else ""
+        for state in self.versions.states():
+            said += f"; {state.number} is being loaded" if state.state == "LOADING" else ""
+            said += f"; {state.number} was refused: {state.message}" if state.code != "OK" else ""
+        if away == "rollout":
+            raise NotServed(f"{said}; mend that file: {often}")
+        one = "another one" if away == "withdrawn" else "one"
+        raise NotServed(f"{said}; `twinspire publish` puts {one} into {where}, where {often}")
 
     def _version(self, user: str | None, label: str | None) -> Version | None:
         """Who answers: the arm's version, or the one that this user has; None where there is none."""

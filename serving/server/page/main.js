@@ -17,7 +17,7 @@ async function draw() {
   try {
     catalogue = await ask("GET", "catalogue");
   } catch (error) {
-    if (catalogue === null) await drawNothing(error);
+    await drawNothing(error);
     return ready();
   }
   $("model").textContent = catalogue.model;
@@ -28,12 +28,14 @@ async function draw() {
   ready();
 }
 
+/** In place of what was there where no version answers any more; what is there stays where it was another failure. */
 async function drawNothing(error) {
   const status = error.status === 503 ? await ask("GET", "status").catch(() => null) : null;
   if (status && !serves(status)) {
+    catalogue = null;
     $("model").textContent = status.model;
     drawWaiting(status);
-  } else $("places").replaceChildren(failure(error, draw));
+  } else if (catalogue === null) $("places").replaceChildren(failure(error, draw));
 }
 
 const serves = (status) => Object.keys(status.labels).length > 0;

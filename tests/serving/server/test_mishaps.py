@@ -255,12 +255,17 @@ def test_where_every_version_was_withdrawn_popularity_answers(exact_bundle, tmp_
         assert (said["source"], said["reason"], said["version"]) == ("fallback", "withdrawn", 0)
         assert [one["item"] for one in said["items"]] == list(small.popular_lists().lists[EVERYONE][:3])
         assert running.client.get("/readyz").status_code == 503
-        assert running.client.post("/similar", json={"item": "i20"}).status_code == 503
+        refused = running.client.post("/similar", json={"item": "i20"})
+        assert (
+            refused.status_code,
+            "every version of small was withdrawn; `twinspire publish` puts another one" in refused.text,
+        ) == (503, True)
         assert running.metric("twinspire_fallbacks", reason="withdrawn") >= 2
-        assert running.status()["labels"] == {}
+        assert (running.status()["labels"], running.status()["away"]) == ({}, "withdrawn")
         running.until(lambda: running.status()["processes"] == [], "the end of its process")
         publish(exact_bundle, model, 2)
         running.ready(2)
+        assert running.status()["away"] is None
         write_rollout(model, Rollout(withdrawn=(1, 2)))
         running.until(lambda: running.ask(user="u1")["version"] == 0, "the withdrawal")
         write_rollout(model, Rollout(withdrawn=(2,)))
@@ -291,6 +296,13 @@ def test_a_server_that_starts_beside_a_broken_rollout_serves_nothing_that_was_wi
         said = running.ask(user="u1")
         assert (said["source"], said["reason"], said["version"]) == ("fallback", "rollout", 0)
         assert running.client.get("/readyz").status_code == 503
+        refused, status = running.client.get("/catalogue").json()["error"], running.status()
+        assert status["away"] == "rollout"
+        assert (status["rollout_error"] in refused, "mend that file" in refused, "publish" in refused) == (
+            True,
+            True,
+            False,
+        )
         assert any("no version is served until it can be" in line for line in running.said)
         write_rollout(model, Rollout(withdrawn=(2,)))
         running.ready(1)

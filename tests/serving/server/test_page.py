@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from serving.rollout import Rollout, write_rollout
 from serving.state import STATE, add_titles
 from tests.browser import chromium
 from tests.serving import small
@@ -419,6 +420,32 @@ def test_without_a_version_it_says_what_to_do_and_comes_to_life_when_one_arrives
         page.locator("#said", has_text="version 2").wait_for()
         assert page.locator("#waiting").count() == 0
         page.get_by_label("Places").wait_for()
+
+
+def test_an_open_page_says_that_what_it_showed_was_withdrawn(browser, model, tmp_path):
+    bundles = tmp_path / "small"
+    publish(model / "1", bundles, 1)
+    with (
+        serving(bundles, tmp_path / "state") as running,
+        visiting(browser, running.address, errors=("503",)) as visit,
+    ):
+        page = visit.open().page
+        page.locator(PLACES).nth(9).wait_for()
+        write_rollout(bundles, Rollout(withdrawn=(1,)))
+        page.locator("#waiting h3", has_text="Every version of small was withdrawn").wait_for()
+        assert page.locator(PLACES).count() == 0
+        assert "Publish another run" in page.locator("#waiting").inner_text()
+        write_rollout(bundles, Rollout())
+        page.locator(PLACES).nth(9).wait_for()
+    (bundles / "rollout.json").write_text("{")
+    with (
+        serving(bundles, tmp_path / "other", ready=False) as running,
+        visiting(browser, running.address, errors=("503",)) as visit,
+    ):
+        page = visit.open().page
+        page.locator("#waiting h3", has_text="as any may have been withdrawn").wait_for()
+        words = page.locator("#waiting").inner_text()
+        assert (str(bundles / "rollout.json") in words, "twinspire publish" in words) == (True, False)
 
 
 # --- the description of the interface -------------------------------------------------------------------------
