@@ -32,13 +32,12 @@ class Clock:
         self._latest = _read(path)
 
     def now(self, version: Version | None) -> int:
-        """The moment. Raises: NotServed where there is no version, never was one, and the clock is that of its data."""
+        """The moment. Raises: NotServed where there is no version and never was one: nobody knows yet whether moments
+        are seconds, and one beyond all others could not be taken back."""
         axis = _axis(version) if version is not None else self._latest
-        if self._kind == "wall" and (axis is None or axis.clock):
-            return int(time.time())
         if axis is None:
-            raise NotServed("time: nothing is said, and no version is loaded whose data's end it would be")
-        return axis.end
+            raise NotServed("time: nothing is said, and no version was loaded yet, whose data says what times are")
+        return int(time.time()) if self._kind == "wall" and axis.clock else axis.end
 
     def keep(self, version: Version) -> None:
         """Keep what is known of a version's time axis. What cannot be written costs the next start, not this server."""

@@ -21,13 +21,15 @@ class Intake:
         self._journal, self._users, self._clock, self._metrics = journal, users, clock, metrics
 
     async def add(self, request: EventsRequest, version: Version | None) -> EventsAnswer:
-        """Take events in, as the version names their features; without one, whatever they are called.
+        """Take events in, as the version names their features; without one, as the log does; before the first one,
+        whatever they are called.
 
         Raises: RequestError where one cannot be used, and then none is taken; NotServed where the time of one that says
         none is not known without a version.
         """
         now = self._clock.now(version) if any(one.time is None for one in request.events) else 0
-        known = {feature.name for feature in version.bundle.config.on("events")} if version else None
+        config = version.bundle.config if version else self._journal.config
+        known = {feature.name for feature in config.on("events")} if config else None
         events = [_event(number, one, now, known) for number, one in enumerate(request.events)]
         try:
             self._journal.add(events)

@@ -26,18 +26,18 @@ class Journal:
         self._logs, self._metrics = logs, metrics
         self._exposures = ExposureLog(Path(logs.folder) / EXPOSURES, logs.rows, logs.seconds) if logs else None
         self._events: EventLog | EarlyLog | None = None
-        self._config: Config | None = None
+        self.config: Config | None = None  # of the log of events
         self._before = {EVENTS: 0, EXPOSURES: 0}  # rows that were dropped, as counted already
         self._closing = threading.Event()
         self._handing: list[threading.Thread] = []  # what an older log holds over to files, or to the newer one
 
     def serve(self, config: Config) -> None:
         """Write events as this config names them from now on."""
-        if self._logs is None or (self._config and _columns(self._config) == _columns(config)):
+        if self._logs is None or (self.config and _columns(self.config) == _columns(config)):
             return
         before, counted = self._events, self._before[EVENTS]
         log = EventLog(config, Path(self._logs.folder) / EVENTS, self._logs.rows, self._logs.seconds)
-        self._events, self._config, self._before[EVENTS] = log, config, 0
+        self._events, self.config, self._before[EVENTS] = log, config, 0
         # what waits is written meanwhile, without holding up who asks for lists
         self._handing = [one for one in self._handing if one.is_alive()]
         given = (before, counted, self._logs, log)

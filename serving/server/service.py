@@ -248,7 +248,7 @@ class Service:
     ) -> tuple[Answer, Asked]:
         if version is None:
             state = await self.users.state(utf8("user", request.user), None) if request.user is not None else None
-            asked = Asked(request, state, int(time.time()) if request.time is None else request.time)
+            asked = Asked(request, state, self._moment() if request.time is None else request.time)
             return fallback(self._spare.popular, asked, self.versions.away), asked
         with version.in_use():  # its state is read, too
             user = request.user
@@ -262,6 +262,13 @@ class Service:
             answer = await recommend(version, asked, inputs, max(left, 0.0), popular)
             items, likely = explored(answer.items, request.k, self.settings.explore, self._random)
             return replace(answer, items=items, propensities=likely), asked
+
+    def _moment(self) -> int:
+        """When a list is asked for that no version answers, on the axis of the latest one's events if there was one."""
+        try:
+            return self._clock.now(None)
+        except NotServed:
+            return int(time.time())
 
     def _arm(self, arms: Mapping[str, str]) -> Arm:
         """What the experiments have done for a user: of each field, what the first says that sets it."""
