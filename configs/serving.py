@@ -95,3 +95,8 @@ class Serving(Section):
     logs: Logs | None = Logs()
     explore: Explore | None = None
     experiments: Experiments = ()
+
+    @property
+    def room(self) -> int:
+        """Requests that may be answered or wait at once; more are refused."""
+        return self.runtime.calls * self.runtime.batch.size + self.limits.queue

@@ -44,7 +44,7 @@ class Admission:
         self._app, self._metrics = app, metrics
         self._key = settings.api_key.encode() if settings.api_key else None
         self._body = settings.limits.body
-        self._most = settings.runtime.calls * settings.runtime.batch.size + settings.limits.queue
+        self._most = settings.room
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

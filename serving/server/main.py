@@ -61,7 +61,6 @@ async def _grpc(service: Service) -> AsyncIterator[None]:
     except ImportError:
         raise UserError("grpc_port: grpcio is not installed, expected twinspire[grpc]") from None
     address = f"{_host(settings.host)}:{settings.grpc_port}"
-    calls = settings.runtime.calls + settings.limits.queue
     try:
         server = await start(
             service.versions,
@@ -69,8 +68,8 @@ async def _grpc(service: Service) -> AsyncIterator[None]:
             address,
             settings.limits.deadline,
             key=settings.api_key,
-            calls=calls,
-            most=calls + settings.limits.connections,
+            calls=settings.room,
+            most=settings.room + settings.limits.connections,
         )
     except RuntimeError as error:
         raise UserError(f"grpc_port: {address} cannot be had: {error}") from None

@@ -9,7 +9,7 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.load import load_serving
-from configs.serving import Serving
+from configs.serving import Batch, Limits, Runtime, Serving
 
 DEPLOY = Path(__file__).parents[2] / "configs" / "deploy"
 
@@ -59,3 +59,8 @@ def test_the_unit_and_the_image_run_the_command():
     assert "--require-hashes -r requirements.lock" in docker
     for folder in re.findall(r"^COPY (\w+) \w+$", docker, re.MULTILINE):
         assert (DEPLOY.parents[1] / folder / "__init__.py").is_file()
+
+
+def test_there_is_room_for_full_batches_and_for_those_that_wait():
+    runtime = Runtime(calls=2, batch=Batch(size=8))
+    assert Serving(runtime=runtime, limits=Limits(queue=5)).room == 21

@@ -26,6 +26,8 @@ from serving.tfserving.messages import (
 )
 from serving.tfserving.tensors import array_of, proto_of
 from tests.serving import small
+from tests.serving.server.running import serving
+from tests.serving.server.test_server import publish
 from tests.serving.tfserving.live import LONG, Fixed, free_port
 
 
@@ -340,6 +342,26 @@ def test_more_calls_than_may_be_are_refused_but_health_is_told(examples):
     counted = {status: value(metrics, *REQUESTS, status=status) for status in ("OK", "RESOURCE_EXHAUSTED")}
     assert counted == {"OK": 2, "RESOURCE_EXHAUSTED": 4}
     assert (value(metrics, "twinspire_shed_total"), value(metrics, "twinspire_in_flight")) == (4, 0)
+
+
+def test_a_server_has_as_much_room_for_calls_as_for_requests_by_http(exact_bundle, tmp_path):
+    publish(exact_bundle, tmp_path / "small", 1)
+    port = free_port()
+    room = ("limits.queue=1", "runtime.calls=1", "runtime.batch.size=2", "limits.deadline=30", f"grpc_port={port}")
+    inputs = load_bundle(exact_bundle).inputs
+    asked = request("similar_items", name="small", **inputs.item("i20"), **inputs.limits(3, (), {}))
+    with serving(tmp_path / "small", tmp_path / "state", *room) as running:
+        worker = running.worker()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                calls = [stub(PREDICTION, channel).Predict.future(asked, timeout=LONG) for _ in range(6)]
+                running.until(lambda: sum(call.done() for call in calls) >= 3, "three refusals")
+                assert running.metric("twinspire_in_flight") == 3
+            finally:
+                os.kill(worker, signal.SIGCONT)
+            codes = sorted(call.code().name for call in calls)
+    assert codes == ["OK"] * 3 + ["RESOURCE_EXHAUSTED"] * 3
 
 
 REQUESTS = "twinspire_requests_total", f"/{PREDICTION}/Predict"
