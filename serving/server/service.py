@@ -106,7 +106,7 @@ class Service:
         arms = assign_all(self.settings.experiments, request.user) if request.user is not None else {}
         arm = self._arm(arms)
         version = self._version(request.user, arm.label)
-        missing = self._not_served(arms) if version is not None else []
+        missing = self._not_served(arms) if version is not None and arm.policy != POPULARITY else None
         weighs = version is not None and version.bundle.inputs.takes("relevance")
         if arm.relevance is not None and request.relevance is None and weighs:
             request = request.model_copy(update={"relevance": arm.relevance})
@@ -122,8 +122,8 @@ class Service:
             request=uuid.uuid4().hex,
             seconds=round(seconds, 6),
         )
-        for experiment in missing if request.shown else ():
-            self.metrics.not_served.labels(experiment, arms[experiment]).inc()
+        if missing and found.reason == NOT_SERVED and request.shown:
+            self.metrics.not_served.labels(missing, arms[missing]).inc()
         self._exposures.add(found, asked, answer.propensities, self.versions.shadow)
         return found
 
@@ -238,10 +238,11 @@ class Service:
         except NotServed:
             return self.versions.stable
 
-    def _not_served(self, arms: Mapping[str, str]) -> list[str]:
-        """Experiments whose arms have a version of their own that is not served just now."""
+    def _not_served(self, arms: Mapping[str, str]) -> str | None:
+        """The experiment whose arm says which version answers, where that one is not served just now."""
         labels = {name: self._arms[name][arm].label for name, arm in arms.items()}
-        return [name for name, label in labels.items() if label is not None and label not in self.versions.labels]
+        first = next((name for name, label in labels.items() if label), None)  # as `_arm` takes it
+        return None if first is None or labels[first] in self.versions.labels else first
 
     async def _answer(
         self, version: Version | None, request: RecommendRequest, arm: Arm, started: float

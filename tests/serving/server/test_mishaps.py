@@ -635,6 +635,30 @@ def test_an_arm_whose_version_is_not_served_is_told_apart_wherever_it_is_looked_
     assert json.loads(said.output)["not_served"] == {"treatment": {"lists": missed, "share": 0.5}}
 
 
+def test_of_two_experiments_the_one_that_says_which_version_answers_is_told_and_no_list_that_popularity_made(
+    exact_bundle, tmp_path
+):
+    model = tmp_path / "small"
+    publish(exact_bundle, model, 1)
+    arms = (
+        'experiments=[{name="first", arms={own={share=0.3, label="stable"}, plain={share=0.3, policy="popularity"}}},'
+        '{name="second", arms={all={share=1, label="canary"}}}]'
+    )
+    with serving(model, tmp_path / "state", arms) as running:
+        said = {user: running.ask(user=user, k=1) for user in (f"x{number}" for number in range(40))}
+        told = {(one["arms"].get("first"), one["source"], one.get("reason")) for one in said.values()}
+        assert told == {("own", "model", None), ("plain", "popularity", None), (None, "model", "arm")}
+        counted = {"second/all": sum("first" not in one["arms"] for one in said.values())}
+        assert running.status()["arms_not_served"] == counted
+        user = next(user for user, one in said.items() if "first" not in one["arms"])
+        os.kill(running.worker(), signal.SIGSTOP)
+        try:
+            assert running.ask(user=user, k=1)["reason"] == "deadline"
+        finally:
+            os.kill(running.worker(), signal.SIGCONT)
+        assert running.status()["arms_not_served"] == counted
+
+
 def test_an_arm_of_popularity_is_answered_where_a_version_says_nothing_of_it(exact_bundle, tmp_path):
     model = tmp_path / "small"
     folder = small.copy(exact_bundle, tmp_path / "older")
