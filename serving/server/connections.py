@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from configs.serving import Limits
 from serving.server.metrics import Metrics
 
-_HEAD = 65_536  # bytes of a request's line and headers
+_HEAD = 65_536  # bytes of a request's line and headers, and of trailers: of packets that hold nothing else
 
 
 class Connections:
@@ -60,63 +60,94 @@ class _Part(Enum):
 
 
 class Connection(HttpToolsProtocol):
-    """Uvicorn's, whose client has `limits.read` seconds for a request, and for reading what is written."""
+    """Uvicorn's, whose client has `limits.read` seconds for a request, and for reading what is written.
+
+    `_until` is the moment by which something must have come. One timer looks now and then whether it has passed: a
+    request on a connection that is kept sets no timer.
+    """
 
     shared: Connections  # see `among`
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As asyncio has it."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self._missing, self._head = _Part.NOTHING, 0  # bytes of a head that is not here yet
-        self._late: asyncio.TimerHandle | None = None
+        self._missing = _Part.NOTHING
+        self._said, self._alone = 0, True  # bytes beside bodies since the last of one; whether a packet has no others
+        self._refusal: tuple[HTTPStatus, str, str] | None = None  # that comes after the answers before it
         self._unread: asyncio.TimerHandle | None = None
-        self._wait()
+        self._often = min(self.shared.seconds, self.timeout_keep_alive)  # no moment that is set is nearer
+        self._until = self.loop.time() + self.shared.seconds
+        self._next = self.loop.call_later(self._often, self._look)
         self.shared.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As asyncio has it."""
-        self._came()
+        self._next.cancel()
         self._was_read()
         self.shared.closed(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """As asyncio has it."""
-        super().data_received(data)
-        if self._missing is _Part.NOTHING:
-            self._came()
+        if self._refusal is not None:
             return
-        if self._missing is _Part.HEAD:
-            self._head += len(data)
-            if self._head > _HEAD:
-                why = f"head: expected at most {_HEAD} bytes"
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why, "head")
-                return
-        if self._late is None:
-            self._wait()
+        self._alone = True
+        super().data_received(data)
+        if self._missing is _Part.NOTHING or not self._alone or self.transport.is_closing():
+            return
+        self._said += len(data)
+        if self._said > _HEAD:
+            what = "head" if self._missing is _Part.HEAD else "trailers"
+            why = f"{what}: expected at most {_HEAD} bytes"
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why, "head")
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn has it: what came is no HTTP."""
+        self._refuse(HTTPStatus.BAD_REQUEST, "request: found what is no HTTP/1.1", "malformed")
 
     def on_message_begin(self) -> None:
         """As httptools has it."""
-        self._missing, self._head = _Part.HEAD, 0
+        self._missing, self._said, self._alone = _Part.HEAD, 0, False
+        self._until = self.loop.time() + self.shared.seconds
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """As httptools has it."""
-        self._missing = _Part.BODY
         super().on_headers_complete()
+        self._missing = _Part.BODY
+
+    def on_body(self, body: bytes) -> None:
+        """As httptools has it."""
+        self._said, self._alone = 0, False
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """As httptools has it."""
         self._missing = _Part.NOTHING
-        if not self.cycle.response_complete:  # else it was refused before it was here
+        if self.cycle.response_complete:  # it was refused before it was here
+            self._until = self.loop.time() + self.timeout_keep_alive
+        else:
             self.shared.works(self)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """As uvicorn has it."""
-        super().on_response_complete()
-        if not self.pipeline:
+        """As uvicorn has it, but for its timer of each connection that is kept: it ends with whatever comes next, be it
+        no request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():  # once its client has read this one
+            self._until = self.loop.time() + self.shared.seconds
             self.shared.waits(self)
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        if self._answers():
+            return
+        idle = self._missing is _Part.NOTHING
+        self._until = self.loop.time() + (self.timeout_keep_alive if idle else self.shared.seconds)
+        self.shared.waits(self)
+        if self._refusal is not None:
+            self._refuse(*self._refusal)
 
     def pause_writing(self) -> None:
         """As asyncio has it: the client does not read."""
@@ -133,36 +164,48 @@ class Connection(HttpToolsProtocol):
         self.shared.metrics.closed.labels(reason).inc()
         self.transport.abort()
 
-    def _wait(self) -> None:
-        self._late = self.loop.call_later(self.shared.seconds, self._is_late)
-
-    def _came(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
     def _was_read(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
 
+    def _answers(self) -> bool:
+        """Whether a request that is here has no answer yet."""
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        return self._missing is not _Part.BODY or bool(self.pipeline)  # else the newest is what is not here
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        if now >= self._until:
+            self._is_late()
+        left = self._until - now
+        self._next = self.loop.call_later(min(left, self._often) if left > 0 else self._often, self._look)
+
     def _is_late(self) -> None:
-        before = self._missing is _Part.HEAD and self.cycle is not None and not self.cycle.response_complete
-        if before or self.pipeline:  # an answer to the request before comes first
-            self._wait()
-        elif self._missing is _Part.NOTHING:  # it was opened, and nothing came
+        if self.transport.is_closing():  # once its client has read what is written
+            self.end("unread")
+        elif self._answers():
+            return
+        elif self._missing is not _Part.NOTHING:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"request: not here after {self.shared.seconds:g} s", "slow")
+        elif self.cycle is None:  # it was opened, and nothing came
             self.end("slow")
         else:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"request: not here after {self.shared.seconds:g} s", "slow")
+            self.timeout_keep_alive_handler()
 
     def _refuse(self, status: HTTPStatus, why: str, reason: str) -> None:
-        """Say why, unless the request has an answer already, and close it."""
-        if self._missing is _Part.HEAD or not self.cycle.response_started:
+        """Say why, unless the request has an answer already, and close it: after the answers to those before it."""
+        if self._answers():
+            self._refusal = status, why, reason
+            return
+        if self._missing is not _Part.BODY or not self.cycle.response_started:
             body = json.dumps({"error": why}).encode()
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nConnection: close\r\n"
             self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             self.shared.metrics.requests.labels("refused", str(status.value)).inc()
         self.shared.metrics.closed.labels(reason).inc()
+        self._until = self.loop.time() + self.shared.seconds
         self.transport.close()
 
 

@@ -43,7 +43,7 @@ class Metrics:
         self.closed = counter(
             "connections_closed",
             "Those closed for a request that came too slowly (slow), an answer that nobody read (unread), a head that "
-            "was too large (head), or room for others (full).",
+            "was too large (head), what is no HTTP (malformed), or room for others (full).",
             ("reason",),
         )
         self.fallbacks = counter("fallbacks", "Lists that popularity answered, by reason.", ("reason",))
