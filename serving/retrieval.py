@@ -78,7 +78,8 @@ class Retrieval(tf.Module):
 
     @property
     def _parts(self) -> tuple[tf.Variable, ...]:
-        return self.static, self.trend, self.mixed
+        """Those that have any number: to copy none of many items takes as long as to look at them."""
+        return tuple(part for part in (self.static, self.trend, self.mixed) if part.shape[1])
 
     def vectors(self, rows: tf.Tensor) -> tf.Tensor:
         """The whole vectors of rows of any shape, [..., D]; of row 0 for negative ones."""

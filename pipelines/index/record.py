@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipelines.evaluation.bootstrap import Interval
 
@@ -52,6 +53,14 @@ class IndexTuning:
     chosen: int
     held_out: Interval
     filtered: tuple[Filtered, ...] = ()
+
+    def served(self, effort: Any, filtered: tuple[Filtered, ...]) -> IndexTuning:
+        """As it is served: with the effort (a dataclass of numbers, or None) that was settled on after all trials."""
+        if effort is None:
+            return self
+        trials = list(self.trials)
+        trials[self.chosen] = replace(trials[self.chosen], effort=asdict(effort))
+        return replace(self, trials=tuple(trials), filtered=filtered)
 
     @property
     def verdict(self) -> str:

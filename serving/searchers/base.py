@@ -11,7 +11,7 @@ import numpy as np
 from towers.backend import tf
 
 USUAL = 100  # items asked for, unless an effort says otherwise
-_GROWTH = 0.6  # of leaves with what is asked for
+GROWTH = 0.6  # of leaves with what is asked for, unless an effort says otherwise
 IN_PLACE = 6  # vectors scored where they lie in the time that one takes which is copied first
 NOTHING = -1  # row of a place that holds no item
 
@@ -21,7 +21,8 @@ class Searcher(Protocol):
 
     Two things trade time for recall, and `pipelines.index` measures both: the layout, fixed when a searcher is built,
     and the effort of each search, which may be set at any time before export. Exact search has neither. An effort is
-    right for the k that it names, and grows with what a call asks for beyond it.
+    right for the k that it names, and grows with what a call asks for beyond it: how fast, `pipelines.index` measures
+    where there are filters.
     """
 
     kind: str
@@ -86,10 +87,10 @@ def deeper(k: tf.Tensor, than: int) -> tf.Tensor:
     return doubled(k, than) // than
 
 
-def more_leaves(leaves: int, k: tf.Tensor, than: int) -> tf.Tensor:
-    """Leaves to search for k items, of which so many hold the best `than`: the root of what is asked for, a little more
-    than the square root of it, keeps recall on clustered vectors."""
-    return tf.cast(tf.math.ceil(leaves * tf.cast(deeper(k, than), tf.float32) ** _GROWTH), tf.int32)
+def more_leaves(leaves: int, k: tf.Tensor, than: int, growth: float) -> tf.Tensor:
+    """Leaves to search for k items, of which so many hold the best `than`: more by a power of how much more is asked
+    for."""
+    return tf.cast(tf.math.ceil(leaves * tf.cast(deeper(k, than), tf.float32) ** growth), tf.int32)
 
 
 def doubled(least: tf.Tensor, start: int) -> tf.Tensor:

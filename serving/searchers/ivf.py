@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from serving.searchers.base import IN_PLACE, USUAL, doubled, held, more_leaves, pad
+from serving.searchers.base import GROWTH, IN_PLACE, USUAL, doubled, held, more_leaves, pad
 from towers.backend import tf, traced
 
 _LEAVES = 4.0  # times sqrt(N): smaller than ScaNN's, as every item of a leaf is scored exactly
@@ -42,10 +42,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Effort:
-    """Leaves searched for k items."""
+    """Leaves searched for k items, and to which power of what is asked for beyond k there are more."""
 
     leaves: int
     k: int = USUAL
+    growth: float = GROWTH
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Ivf(tf.Module):
     """Exact scores of the items in those leaves whose centroids score best.
 
     A call that asks for more searches more leaves, in steps of two: a query is rarely answered differently in another
-    batch, whose longest history asks for more. Twice as many items lie in some 1.4 times as many leaves.
+    batch, whose longest history asks for more.
     """
 
     kind, layout_type = "ivf", Layout
@@ -93,7 +94,8 @@ class Ivf(tf.Module):
     def restore(cls, parts: Mapping[str, np.ndarray]) -> Ivf:
         """Rebuild from saved arrays."""
         cells = Cells(*(parts[field.name] for field in fields(Cells)))
-        return cls(cells, Layout(int(parts["leaves"])), Effort(int(parts["searched"]), int(parts["k"])))
+        growth = float(parts["growth"]) if "growth" in parts else GROWTH
+        return cls(cells, Layout(int(parts["leaves"])), Effort(int(parts["searched"]), int(parts["k"]), growth))
 
     def release(self) -> None:
         """See `Searcher.release`: nothing is made."""
@@ -101,7 +103,8 @@ class Ivf(tf.Module):
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
         """The items by leaf, the layout and the effort."""
-        numbers = {"leaves": self.layout.leaves, "searched": self.effort.leaves, "k": self.effort.k}
+        effort = {"searched": self.effort.leaves, "k": self.effort.k, "growth": self.effort.growth}
+        numbers = {"leaves": self.layout.leaves, **effort}
         cells = {name: held(part) for name, part in self.parts.items()}
         return {name: np.array(number) for name, number in numbers.items()} | cells
 
@@ -145,7 +148,7 @@ class Ivf(tf.Module):
 
     def _leaves(self, found: tf.Tensor) -> tf.Tensor:
         """Leaves searched for so many items, if these hold enough."""
-        return more_leaves(self.effort.leaves, found, self.effort.k)
+        return more_leaves(self.effort.leaves, found, self.effort.k, self.effort.growth)
 
     @traced(reduce_retracing=True)  # called eagerly, the loop would else run in Python
     def _each(self, queries: tf.Tensor, found: tf.Tensor, leaves: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

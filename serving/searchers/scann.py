@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from scann.scann_ops.py import scann_ops
 
-from serving.searchers.base import IN_PLACE, NOTHING, USUAL, deeper, doubled, held, more_leaves, pad
+from serving.searchers.base import GROWTH, IN_PLACE, NOTHING, USUAL, deeper, doubled, held, more_leaves, pad
 from towers.backend import tf
 
 _TREE_FROM = 100_000  # items; below, hashing every item is as fast (ScaNN's guidance)
@@ -61,11 +61,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Effort:
-    """Leaves searched (0 without a tree) for k items, and how many are scored exactly."""
+    """Leaves searched (0 without a tree) for k items, how many are scored exactly, and to which power of what is asked
+    for beyond k leaves grow."""
 
     leaves: int
     reorder: int
     k: int = USUAL
+    growth: float = GROWTH
 
 
 class Scann(tf.Module):
@@ -76,7 +78,7 @@ class Scann(tf.Module):
     of an exported graph uses the same one, which is made while the graph is loaded.
 
     A call that asks for more searches more, in steps of two: a query would else be answered differently in another
-    batch, whose longest history asks for more. Codes err as much further down, leaves hold some 1.4 times as many.
+    batch, whose longest history asks for more. Codes err as much further down.
     """
 
     kind, layout_type = "scann", Layout
@@ -117,14 +119,16 @@ class Scann(tf.Module):
         tensors = [_tensor(name, parts[name]) for name in _TENSORS]
         spherical = bool(parts["spherical"]) if "spherical" in parts else False
         layout = Layout(int(parts["leaves"]), int(parts["dims"]), float(parts["threshold"]), spherical=spherical)
-        effort = Effort(int(parts["searched"]), int(parts["reorder"]), int(parts["k"]))
+        growth = float(parts["growth"]) if "growth" in parts else GROWTH
+        effort = Effort(int(parts["searched"]), int(parts["reorder"]), int(parts["k"]), growth)
         return cls(scann_ops.ScannState(tensors), int(parts["size"]), layout, effort)
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
         """ScaNN's tensors, the layout and the effort."""
         layout = {name: getattr(self.layout, name) for name in ("leaves", "dims", "threshold", "spherical")}
-        effort = {"searched": self.effort.leaves, "reorder": self.effort.reorder, "k": self.effort.k}
+        own = self.effort
+        effort = {"searched": own.leaves, "reorder": own.reorder, "k": own.k, "growth": own.growth}
         numbers = {"size": self.size, **layout, **effort}
         tensors = {name: _array(name, getattr(self.state, name)) for name in _TENSORS}
         return {name: np.array(number) for name, number in numbers.items()} | tensors
@@ -207,7 +211,7 @@ class Scann(tf.Module):
         """Leaves searched for so many items: those of the effort, and more where these could not hold enough."""
         share = tf.cast(_SLACK * found, tf.float32) / tf.cast(self.count, tf.float32)
         needed = tf.cast(tf.math.ceil(share * self.layout.leaves), tf.int32)
-        leaves = more_leaves(self.effort.leaves, found, self.effort.k)
+        leaves = more_leaves(self.effort.leaves, found, self.effort.k, self.effort.growth)
         return tf.minimum(tf.maximum(leaves, doubled(needed, self.effort.leaves)), self.layout.leaves)
 
 
