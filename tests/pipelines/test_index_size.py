@@ -116,10 +116,11 @@ def test_a_second_searcher_is_built_while_the_first_is_held():
 @pytest.mark.parametrize(("kind", "shards"), [("exact", 1), ("ivf", 1), ("scann", 1), ("scann", 4)])
 def test_a_build_takes_no_more_and_not_far_less(kind, shards):
     """Nearly half as much or more, so that nothing is refused for nothing: vectors that happen to be aligned are not
-    copied once more, which was .476 for exact search, give or take the 5 MB that a process gives back meanwhile."""
+    copied once more, which was .476 for exact search, give or take the 5 MB that a process gives back meanwhile. Where
+    other work runs beside it, threads hold back up to 15 MB of 180."""
     items = 300_000
     done = subprocess.run(
         [sys.executable, "-c", BUILD, kind, str(items), str(shards)], capture_output=True, text=True, check=True
     )
     taken = int(done.stdout)
-    assert 0.4 < taken / estimate(kind, items, 64, builds=1, shards=shards).nbytes < 1.05
+    assert 0.4 < taken / estimate(kind, items, 64, builds=1, shards=shards).nbytes < 1.15
