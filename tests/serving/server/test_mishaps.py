@@ -522,7 +522,7 @@ def test_a_damaged_store_costs_no_start_stays_as_it_is_and_a_good_one_is_used(da
         if damage == "garbage":  # the person mends it, or else moves it away
             os.replace(good, file)
         else:
-            for one in file.parent.glob("store.sqlite*"):
+            for one in sorted(file.parent.glob("store.sqlite*"), reverse=True):  # itself last: then a new one comes
                 one.rename(tmp_path / one.name)
         running.until(lambda: running.status()["store"], "the store")
         assert (running.status()["store_trouble"], running.metric("twinspire_store_up")) == (None, 1)
