@@ -30,21 +30,35 @@ def recall_under_filters(
     """
     if searcher.effort is None or not len(queries):
         return ()
-    none, known = np.zeros((len(vectors), 0), np.float32), Filters(filters)
-    of = Retrieval(searcher, np.arange(len(vectors)), vectors, none, none, known, np.zeros(0, np.float32))
-    return tuple(_measured(of, vectors, filters, queries[:_QUERIES], k))
+    return UnderFilters(searcher, vectors, filters, queries, k).recall()
 
 
-def _measured(
-    of: Retrieval, vectors: np.ndarray, filters: Mapping[str, Texts], queries: np.ndarray, k: int
-) -> Iterator[Filtered]:
-    for name in filters:
-        for value in _values(filters[name]):
-            asked = {other: codes(tf.constant([value if other == name else ""])) for other in filters}
-            has = of.filters.survivors(asked, tf.constant(0))[0].numpy()
-            truth = best_rows(queries, vectors, k, has)
-            found = interval(overlap_by_row(_search(of, queries, asked, k), truth))
-            yield Filtered(name, value, len(has), found.mean, found.low)
+class UnderFilters:
+    """The same for one effort of the searcher after another: what there is to find is found out once."""
+
+    def __init__(
+        self, searcher: Searcher, vectors: np.ndarray, filters: Mapping[str, Texts], queries: np.ndarray, k: int
+    ) -> None:
+        """As `recall_under_filters` has them."""
+        none, known = np.zeros((len(vectors), 0), np.float32), Filters(filters)
+        self._of = Retrieval(searcher, np.arange(len(vectors)), vectors, none, none, known, np.zeros(0, np.float32))
+        self._queries, self._k = queries[:_QUERIES], k
+        self._wanted = []
+        for name in filters:
+            for value in _values(filters[name]):
+                asked = {other: codes(tf.constant([value if other == name else ""])) for other in filters}
+                has = known.survivors(asked, tf.constant(0))[0].numpy()
+                self._wanted.append((name, value, asked, len(has), best_rows(self._queries, vectors, k, has)))
+
+    def recall(self) -> tuple[Filtered, ...]:
+        """With the effort that the searcher has now."""
+        return tuple(self._measured(*wanted) for wanted in self._wanted)
+
+    def _measured(
+        self, name: str, value: str, asked: Mapping[str, tf.Tensor], items: int, truth: np.ndarray
+    ) -> Filtered:
+        found = interval(overlap_by_row(_search(self._of, self._queries, asked, self._k), truth))
+        return Filtered(name, value, items, found.mean, found.low)
 
 
 def _values(texts: Texts) -> list[str]:

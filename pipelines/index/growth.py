@@ -11,22 +11,15 @@ from dataclasses import replace
 import numpy as np
 
 from pipelines.candidates import search
-from pipelines.index.filtered import recall_under_filters
+from pipelines.index.filtered import UnderFilters
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.truth import best_rows
 from serving.searchers import Searcher
 from serving.searchers.base import GROWTH
 
 KEPT = 0.005  # recall that filters may cost
-_GROWTHS = (
-    GROWTH,
-    0.8,
-    1.0,
-    1.25,
-    1.5,
-    1.75,
-    2.0,
-)  # the last makes a search for a tenth dearer than to score what is left
+# with the last a search for a tenth is dearer than to score what is left
+_GROWTHS = (GROWTH, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0)
 _SHARES = (0.5, 0.3, 0.1, 0.03)  # of the items, which filters leave; where they leave less, those are scored exactly
 _QUERIES = 200
 
@@ -43,8 +36,8 @@ def fit_growth(searcher: Searcher, vectors: np.ndarray, queries: np.ndarray, k: 
     plain = overlap_by_row(search(searcher, queries, k)[1], best_rows(queries, vectors, k)).mean()
     drawn = np.random.default_rng(0).random(len(vectors))
     filters = {f"{share:g}": np.where(drawn < share, "left", "") for share in _SHARES}
+    under = UnderFilters(searcher, vectors, filters, queries, k)
     for growth in _GROWTHS:
         searcher.effort = replace(searcher.effort, growth=growth)
-        measured = recall_under_filters(searcher, vectors, filters, queries, k)
-        if min(one.recall for one in measured) >= plain - KEPT:
+        if min(one.recall for one in under.recall()) >= plain - KEPT:
             return
