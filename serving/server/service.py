@@ -40,6 +40,7 @@ from serving.server.exposures import Exposures
 from serving.server.intake import Intake
 from serving.server.journal import Journal
 from serving.server.metrics import Metrics
+from serving.server.missing import missing
 from serving.server.pruning import Pruning
 from serving.server.recommend import POPULARITY, Answer, Asked, fallback, inputs_of, recommend
 from serving.server.spare import Spare
@@ -106,7 +107,7 @@ class Service:
         arms = assign_all(self.settings.experiments, request.user) if request.user is not None else {}
         arm = self._arm(arms)
         version = self._version(request.user, arm.label)
-        missing = self._not_served(arms) if version is not None and arm.policy != POPULARITY else None
+        unserved = self._not_served(arms) if version is not None and arm.policy != POPULARITY else None
         weighs = version is not None and version.bundle.inputs.takes("relevance")
         if arm.relevance is not None and request.relevance is None and weighs:
             request = request.model_copy(update={"relevance": arm.relevance})
@@ -115,15 +116,15 @@ class Service:
         found = RecommendAnswer.model_construct(
             items=answer.items,
             source=answer.source,
-            reason=answer.reason or (NOT_SERVED if missing else None),
+            reason=answer.reason or (NOT_SERVED if unserved else None),
             model=self.versions.name,
             version=version.number if version else 0,
             arms=arms,
             request=uuid.uuid4().hex,
             seconds=round(seconds, 6),
         )
-        if missing and found.reason == NOT_SERVED and request.shown:
-            self.metrics.not_served.labels(missing, arms[missing]).inc()
+        if unserved and found.reason == NOT_SERVED and request.shown:
+            self.metrics.not_served.labels(unserved, arms[unserved]).inc()
         self._exposures.add(found, asked, answer.propensities, self.versions.shadow)
         return found
 
@@ -216,20 +217,7 @@ class Service:
         """The stable version. Raises: NotServed, which says what is missing."""
         if (found := self.versions.stable) is not None:
             return found
-        name, away, wrong = self.versions.name, self.versions.away, self.versions.rollout_error
-        where, often = self.versions.model, f"this server looks every {self.settings.poll:g} s"
-        said = {
-            "withdrawn": f"every version of {name} was withdrawn",
-            "rollout": f"no version of {name} is served, as any may have been withdrawn",
-        }.get(away, f"no version of {name} is loaded yet")
-        said += f"; {wrong}" if wrong else ""
-        for state in self.versions.states():
-            said += f"; {state.number} is being loaded" if state.state == "LOADING" else ""
-            said += f"; {state.number} was refused: {state.message}" if state.code != "OK" else ""
-        if away == "rollout":
-            raise NotServed(f"{said}; mend that file: {often}")
-        one = "another one" if away == "withdrawn" else "one"
-        raise NotServed(f"{said}; `twinspire publish` puts {one} into {where}, where {often}")
+        raise NotServed(missing(self.versions, self.settings.poll))
 
     def _version(self, user: str | None, label: str | None) -> Version | None:
         """Who answers: the arm's version, or the one that this user has; None where there is none."""
