@@ -14,7 +14,7 @@ import numpy as np
 
 from configs.data import FILTER, SEPARATOR
 from serving.sets import contains
-from towers.backend import tf
+from towers.backend import take, tf
 from towers.lookup import fingerprints, nearest
 
 _MOST = 256  # values that an item may have of one filter: every item takes as much room as the one with most
@@ -79,7 +79,7 @@ class Filters(tf.Module):
 
     def _kept(self, name: str, asked: tf.Tensor, rows: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
         """Which of the rows [B, n] allowed so far one more filter keeps."""
-        values = tf.gather(self.of_items[name], rows)  # [B, n, m]
+        values = take(self.of_items[name], rows)  # [B, n, m]
         flat = tf.reshape(values, [tf.shape(rows)[0], tf.shape(rows)[1] * tf.shape(values)[2]])
         one_of = tf.reduce_any(tf.reshape(contains(asked, flat), tf.shape(values)), axis=2)
         return allowed & (one_of | ~_asks(asked)[:, None])
@@ -108,7 +108,7 @@ class Filters(tf.Module):
 
     def _having(self, name: str, asked: tf.Tensor) -> tf.Tensor:
         start, end = self._span(name, tf.unique(tf.boolean_mask(asked, asked >= 0))[0])
-        rows = tf.gather(self.rows[name], tf.ragged.range(start, end).flat_values)
+        rows = take(self.rows[name], tf.ragged.range(start, end).flat_values)
         repeated = (tf.size(start) > 1) & (tf.shape(self.of_items[name])[1] > 1)  # one may have several values
         return tf.cond(repeated, lambda: tf.unique(rows)[0], lambda: rows)
 
@@ -124,8 +124,8 @@ class Filters(tf.Module):
     def _span(self, name: str, asked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Where in `rows` the items with each of the values [n] stand; nowhere for values that no item has."""
         place = nearest(self.known[name], asked)
-        there = tf.cast((tf.gather(self.known[name], place) == asked) & (asked >= 0), tf.int32)
-        start, end = tf.gather(self.starts[name], place), tf.gather(self.starts[name], place + 1)
+        there = tf.cast((take(self.known[name], place) == asked) & (asked >= 0), tf.int32)
+        start, end = take(self.starts[name], place), take(self.starts[name], place + 1)
         return start * there, end * there
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from towers.backend import tf
+from towers.backend import take, tf
 from towers.lookup import fingerprints, nearest, sorted_fingerprints
 
 
@@ -22,11 +22,11 @@ class ItemIds(tf.Module):
     def rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Ids of any shape to rows, int32; -1 for "" and for ids that are not known."""
         asked = tf.reshape(ids, [-1])
-        rows = tf.gather(self.by_fingerprint, nearest(self.fingerprints, fingerprints(asked)))
-        known = (tf.gather(self.ids, rows) == asked) & (asked != "")
+        rows = take(self.by_fingerprint, nearest(self.fingerprints, fingerprints(asked)))
+        known = (take(self.ids, rows) == asked) & (asked != "")
         return tf.reshape(tf.where(known, rows, -1), tf.shape(ids))
 
     def names(self, rows: tf.Tensor) -> tf.Tensor:
         """Rows of any shape to ids; "" for negative ones."""
-        nothing = tf.size(self.fingerprints)  # asked for their size, the ids themselves would be copied
-        return tf.gather(self.ids, tf.where(rows >= 0, rows, nothing))
+        nothing = tf.size(self.fingerprints)
+        return take(self.ids, tf.where(rows >= 0, rows, nothing))

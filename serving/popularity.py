@@ -14,7 +14,7 @@ from serving.recommender import Tensors, concrete, listed, tracked
 from serving.requests import rows_of
 from serving.sets import contains
 from serving.signatures import bounded, list_specs, recommend_specs
-from towers.backend import tf
+from towers.backend import take, tf
 from towers.lookup import Lookup
 
 
@@ -89,7 +89,7 @@ class PopularityRecommender(tf.Module):
 
     def _liked_first(self, likes: tf.Tensor, segment: tf.Tensor, needed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Rows and scores [B, needed], by how many of `likes` [B, n] an item matches and then by popularity."""
-        rows, scores = tf.gather(self.order, segment), tf.gather(self.scores, segment)
+        rows, scores = take(self.order, segment), take(self.scores, segment)
         name = rows_of(self._likes, likes)
         said = tf.reduce_sum(tf.one_hot(name, self._names + 1, dtype=tf.int32), axis=1)  # the last names nothing
         of_items = tf.gather(tf.where(self.of_items >= 0, self.of_items, self._names), rows)

@@ -19,7 +19,7 @@ from serving.retrieval import Asked, Retrieval
 from serving.searchers import Searcher
 from serving.sets import contains
 from serving.signatures import bounded, item_specs, list_specs, recommend_specs, request_specs, similar_specs
-from towers.backend import keras, shared, sharing, tf, traced
+from towers.backend import keras, shared, sharing, take, tf, traced
 from towers.features import Preprocess, Statistics
 from towers.losses import MASKED
 from towers.maxsim import maxsim
@@ -195,12 +195,12 @@ class Recommender(tf.Module):
 
     @shared
     def _query_of(self, batch: Tensors, read: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
-        history = self._models.towers.history_tokens(batch["item"], tf.gather(self.retrieval.static, batch["item"]))
+        history = self._models.towers.history_tokens(batch["item"], take(self.retrieval.static, batch["item"]))
         vectors, mixing = self._models.towers.query_vectors(batch, history), self._models.mixing
         return mixing.extend(vectors, read, segment) if mixing else vectors
 
     def _content(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self.retrieval.static, tf.maximum(rows, 0))[..., : self._dimension]
+        return take(self.retrieval.static, tf.maximum(rows, 0))[..., : self._dimension]
 
     def _asked(self, request: Request, inputs: Mapping[str, tf.Tensor]) -> Asked:
         return Asked(self._query(request), request.seen, self.retrieval.filters.read(inputs))
@@ -230,9 +230,9 @@ class Recommender(tf.Module):
         known = tf.maximum(rows, 0)
         scores = self._models.ranker.score(
             request.batch,
-            tf.gather(self.ranker_items, request.batch["item"]),
-            tf.gather(self.ranker_items, known),
-            tf.gather(self.retrieval.trend, known),
+            take(self.ranker_items, request.batch["item"]),
+            take(self.ranker_items, known),
+            take(self.retrieval.trend, known),
             retrieval,
         )
         return tf.where(tf.math.is_finite(scores), scores, MASKED)

@@ -15,7 +15,7 @@ from serving.filters import Filters, Wanted
 from serving.searchers import Searcher, cost, search
 from serving.searchers.base import IN_PLACE
 from serving.sets import contains
-from towers.backend import shared, tf
+from towers.backend import shared, take, tf
 from towers.losses import MASKED
 from towers.maxsim import maxsim
 
@@ -84,11 +84,11 @@ class Retrieval(tf.Module):
     def vectors(self, rows: tf.Tensor) -> tf.Tensor:
         """The whole vectors of rows of any shape, [..., D]; of row 0 for negative ones."""
         known = tf.maximum(rows, 0)
-        return tf.concat([tf.gather(part, known) for part in self._parts], axis=-1)
+        return tf.concat([take(part, known) for part in self._parts], axis=-1)
 
     def shown(self, rows: tf.Tensor, asked: Asked) -> tf.Tensor:
         """Which of rows [B, n] may be shown to each request, [B, n] bool; none below 0."""
-        allowed = (rows >= 0) & tf.gather(self.listed, tf.maximum(rows, 0)) & ~contains(asked.seen, rows)
+        allowed = (rows >= 0) & take(self.listed, tf.maximum(rows, 0)) & ~contains(asked.seen, rows)
         return allowed & self.filters.allow(rows, asked.wanted)
 
     def best(self, asked: Asked, k: tf.Tensor) -> Found:
@@ -138,8 +138,8 @@ class Retrieval(tf.Module):
         index that was not fetched is below, [B]."""
         scores, place = search(self.searcher, asked.query, fetched)
         floor = scores[:, -1]
-        rows = tf.where(place >= 0, tf.gather(self.indexed, tf.maximum(place, 0)), -1)
-        rows = tf.where(tf.gather(self.replaced, tf.maximum(rows, 0)), -1, rows)
+        rows = tf.where(place >= 0, take(self.indexed, tf.maximum(place, 0)), -1)
+        rows = tf.where(take(self.replaced, tf.maximum(rows, 0)), -1, rows)
         newer = tf.tile(self.delta[None], [tf.shape(rows)[0], 1])
         rows = tf.concat([rows, newer], axis=1)
         scores = tf.concat([scores, maxsim(asked.query, self.delta_vectors)], axis=1)
@@ -152,7 +152,7 @@ class Retrieval(tf.Module):
             query, seen, wanted = request
             rows, rest = self.filters.survivors(wanted, tf.size(self.listed))
             allowed = self.filters.allow(rows[None], {name: codes[None] for name, codes in rest.items()})[0]
-            scores = tf.where(allowed & tf.gather(self.listed, rows), self._scores(query, rows), MASKED)[None]
+            scores = tf.where(allowed & take(self.listed, rows), self._scores(query, rows), MASKED)[None]
             # who was seen is among so many more: to look for them among all takes as long as the scores
             rows, scores = _best(rows[None], scores, tf.minimum(k + tf.size(seen), tf.size(rows)))
             scores = tf.where(contains(seen[None], rows), MASKED, scores)
@@ -179,7 +179,7 @@ class Retrieval(tf.Module):
         return tf.cond(
             tf.size(rows) > tf.size(self.listed) // IN_PLACE,
             lambda: tf.gather(scored(self._parts), rows),
-            lambda: scored([tf.gather(part, rows) for part in self._parts]),
+            lambda: scored([take(part, rows) for part in self._parts]),
         )
 
 

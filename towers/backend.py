@@ -70,4 +70,13 @@ def shared(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-__all__ = ["keras", "shared", "sharing", "tf", "traced"]
+def take(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+    """Rows of a variable, as `tf.gather` has them, and nothing copied but these.
+
+    TensorFlow's own gather of a variable (`ResourceGather`) marks it for sparse access, for good: from then on every
+    read of the whole, be it for its size, copies it.
+    """
+    return tf.gather(variable.read_value(), rows)
+
+
+__all__ = ["keras", "shared", "sharing", "take", "tf", "traced"]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from configs.errors import DataError
-from towers.backend import keras, tf
+from towers.backend import keras, take, tf
 
 UNKNOWN = 1
 FIRST_KNOWN = 2
@@ -36,8 +36,8 @@ class Lookup(keras.layers.Layer):
         """Look every word up."""
         asked = fingerprints(tf.reshape(words, [-1]))
         place = nearest(self.fingerprints, asked)
-        known = tf.gather(self.fingerprints, place) == asked
-        found = tf.where(known, tf.gather(self.indices, place), UNKNOWN)
+        known = take(self.fingerprints, place) == asked
+        found = tf.where(known, take(self.indices, place), UNKNOWN)
         return tf.reshape(tf.cast(found, tf.int64), tf.shape(words))
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from serving.searchers.base import GROWTH, IN_PLACE, USUAL, doubled, held, more_leaves, pad
-from towers.backend import tf, traced
+from towers.backend import take, tf, traced
 
 _LEAVES = 4.0  # times sqrt(N): smaller than ScaNN's, as every item of a leaf is scored exactly
 _SHARES = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)  # of the leaves
@@ -164,14 +164,14 @@ class Ivf(tf.Module):
     def _one(self, query: tf.Tensor, found: tf.Tensor, leaves: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores and rows [found] of one query [D]."""
         order = tf.argsort(-tf.linalg.matvec(self.centroids, query), stable=True)
-        starts, ends = tf.gather(self.starts, order), tf.gather(self.starts, order + 1)
+        starts, ends = take(self.starts, order), take(self.starts, order + 1)
         wanted = tf.minimum(_wanted(found), self._count)
         enough = 1 + tf.reduce_sum(tf.cast(tf.cumsum(ends - starts) < wanted, tf.int32))
         starts, ends = (bounds[: tf.maximum(leaves, enough)] for bounds in (starts, ends))
 
         def of_leaves() -> tuple[tf.Tensor, tf.Tensor]:
             items = tf.ragged.range(starts, ends).flat_values
-            scores, best = tf.math.top_k(tf.linalg.matvec(tf.gather(self.vectors, items), query), found)
+            scores, best = tf.math.top_k(tf.linalg.matvec(take(self.vectors, items), query), found)
             return scores, tf.gather(items, best)
 
         def of_all() -> tuple[tf.Tensor, tf.Tensor]:
@@ -179,7 +179,7 @@ class Ivf(tf.Module):
 
         many = tf.reduce_sum(ends - starts) > tf.cast(tf.cast(self._count, tf.float32) * _RUN / IN_PLACE, tf.int32)
         scores, best = tf.cond(many, of_all, of_leaves)
-        return scores, tf.gather(self.places, best)
+        return scores, take(self.places, best)
 
 
 def _wanted(found: tf.Tensor) -> tf.Tensor:

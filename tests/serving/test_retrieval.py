@@ -160,3 +160,12 @@ def test_survivors_are_scored_exactly_where_a_search_would_take_longer(noise, mo
     recall = np.mean([len({*a} & {*b}) / 10 for a, b in zip(found.numpy(), truth, strict=True)])
     assert (recall == 1) == exact
     assert recall > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_variable_is_marked_for_sparse_access(kind):
+    """TensorFlow copies the whole of such a variable at every read of it from then on: all vectors, for their size."""
+    graph = in_graph(world(kind, False, retrieval._WORTH).retrieval, False).get_concrete_function().graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    assert "ReadVariableOp" in {node.op for node in nodes}
+    assert "ResourceGather" not in {node.op for node in nodes}
