@@ -10,7 +10,7 @@ import numpy as np
 
 from configs.stages import Train
 from towers.backend import tf, traced
-from towers.optimizers import Average, optimizer
+from towers.optimizers import BY_ROWS, Average, optimizer
 from towers.retrieval import Log, TwoTower
 
 Rate = Any  # a float, or a Keras LearningRateSchedule, which is untyped
@@ -28,7 +28,9 @@ class Step:
         self.optimizer = optimizer(train.optimizer, rate, train.precision)
         self.optimizer.build(model.trainable_variables)
         self.signature = _signature(like)
-        self.average = Average(model.trainable_variables, train.average) if train.average else None
+        self.average = None
+        if train.average:
+            self.average = Average(model.trainable_variables, train.average, train.optimizer in BY_ROWS)
         self._gradients = traced(self._loss_and_gradients, jit_compile=True) if train.xla else None
         self._call = traced(self._step, input_signature=[self.signature])
 
@@ -76,9 +78,11 @@ class Step:
     def _step(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         loss, gradients = (self._gradients or self._loss_and_gradients)(batch)
         weights = self._model.trainable_variables
+        if self.average:
+            self.average.before(gradients)
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         if self.average:
-            self.average.update()
+            self.average.after(gradients)
         self._model.randomness.step.assign_add(1)
         return loss
 
