@@ -31,7 +31,7 @@ from pipelines.progress import Progress
 from pipelines.sequences import Sequences
 from pipelines.split import Cut
 from pipelines.stage import Inputs
-from pipelines.trend import listed_times, trend_table
+from pipelines.trend import listed_times, trends_of
 from pipelines.vectors import Vectors
 from towers.backend import keras, tf
 from towers.features import encode
@@ -41,6 +41,7 @@ from towers.retrieval import Log, TwoTower
 
 Record = Callable[[int, Mapping[str, float]], None]
 _LOG = "log"  # what a fit reads, while it lasts
+_JUDGES = 10_000  # validation requests, at most: each epoch ranks the whole catalogue for all of them
 SELECTED, FOR_RANKER, REFITTED = "selected", "for-ranker", "refitted"  # fitted up to validation, ranker, test
 
 
@@ -131,7 +132,7 @@ def _select(
     log = _log(dataset, examples, cut)
     trainer = _trainer(dataset, encoded, model, examples, log, cut, config.train.learning_rate, folder)
     mining = miner(dataset, encoded, model, cut, log.sources.mined, config.train.negatives.hard_from)
-    eligible, requests = dataset.eligible(cut), dataset.validation_requests
+    eligible, requests = dataset.eligible(cut), dataset.validation_requests.drawn(_JUDGES, config.seed)
     trend = dataset.trend_at(cut)
 
     def validate() -> Mapping[str, float]:
@@ -159,7 +160,7 @@ def refit(
     train = dataset.config.train
     examples = _examples(dataset, encoded, cut, folder / _LOG)
     # with nothing to stop it at a good moment, the rate falls to zero instead
-    falling = keras.optimizers.schedules.CosineDecay(train.learning_rate, train.refit_epochs * examples.steps())
+    falling = keras.optimizers.schedules.CosineDecay(train.learning_rate, train.refit_epochs * examples.steps)
     log = _log(dataset, examples, cut)
     trainer = _trainer(dataset, encoded, model, examples, log, cut, falling, folder)
     # towers that are fitted already may be mined from the first epoch on
@@ -181,10 +182,12 @@ def _log(dataset: Dataset, examples: Examples, cut: Cut) -> Log:
     """What the loss must know of the events before `cut`."""
     past = dataset.past(cut)
     listed = listed_times(past, dataset.available)
+    train = dataset.config.train
+    beforehand = train.xla or train.negatives.covers(dataset.n_items)  # XLA wants shapes that no draw decides
     return Log(
-        trend_table(dataset.trend, past, dataset.available),
+        trends_of(dataset.trend, past, dataset.available, beforehand),
         listed if (listed > past.time.min()).any() else None,
-        Sources.of(dataset.config.train.negatives, *examples.shares(listed)),
+        Sources.of(train.negatives, *examples.shares(listed)),
     )
 
 

@@ -1,12 +1,7 @@
-"""Point-in-time popularity and age of items: the trend part of item vectors.
+"""Point-in-time popularity and age of items, counted: the trend part of item vectors (`towers.trends`).
 
-Counted from the log alone and only from events before the moment, so no value can see the future. Training
-reads a table of buckets; serving reads one row, computed at the moment the index is refreshed.
-
-A popularity is the log of what an item took over what an average item took in the time that it was listed, shrunk
-towards what is expected before anything is seen: an observed rate over an expected one with a gamma prior (DuMouchel,
-"Bayesian data mining in large frequency tables", 1999). An item just listed therefore trends like an average one, and
-not far below the items that nobody wants; how newcomers differ from that is for the towers to learn from the age.
+Counted from the log alone and only from events before the moment, so no value can see the future. Training reads them
+at the starts of buckets of time; serving at the moment the index is refreshed.
 """
 
 from __future__ import annotations
@@ -19,6 +14,7 @@ from configs.errors import ConfigError
 from configs.schema import Config
 from configs.units import duration
 from pipelines.tables import Interactions
+from towers.trends import Listing, Moments, TrendCounts, Trends, TrendTable, trend_columns
 
 _CLOCK_WINDOWS = ("1d", "7d", "30d")
 _LARGEST_TABLE = 1 << 30  # bytes; building it takes a few times as much
@@ -52,12 +48,20 @@ class Trend:
 def trend_of(config: Config, interactions: Interactions) -> Trend:
     """Windows and bucket of the config; where there is no clock, shares of the log's span stand in for days."""
     chosen = config.trend
+    named: tuple[str | int, ...] = chosen.windows
     if config.data.events.time is not None:
-        windows = tuple(map(duration, chosen.windows or _CLOCK_WINDOWS))
-        return Trend(windows, duration(chosen.bucket or "1d"), chosen.enabled, chosen.prior)
-    span = max(int(interactions.time[-1] - interactions.time[0]), 100)
-    windows = tuple(map(duration, chosen.windows or (span // 100, span // 20, span // 4)))
-    return Trend(windows, duration(chosen.bucket or span // 100), chosen.enabled, chosen.prior)
+        named, bucket = named or _CLOCK_WINDOWS, duration(chosen.bucket or "1d")
+    else:
+        span = max(int(interactions.time[-1] - interactions.time[0]), 100)
+        named, bucket = named or (span // 100, span // 20, span // 4), duration(chosen.bucket or span // 100)
+    trend = Trend(tuple(map(duration, named)), bucket, chosen.enabled, chosen.prior)
+    if len(set(trend.widths)) < len(named):
+        raise ConfigError(
+            f"trend.bucket: {chosen.bucket or bucket} leaves windows {', '.join(map(str, named))} at "
+            f"{', '.join(map(str, trend.widths[::-1]))} buckets, expected each another number: choose a shorter "
+            "bucket, or windows further apart"
+        )
+    return trend
 
 
 def trend_at(trend: Trend, interactions: Interactions, available_from: np.ndarray, moment: int) -> np.ndarray:
@@ -68,12 +72,13 @@ def trend_at(trend: Trend, interactions: Interactions, available_from: np.ndarra
     past = interactions.before(moment)
     starts = [moment - width * trend.bucket for width in trend.widths]
     parts = [past, *(past.between(start, moment) for start in starts)]
-    counts = np.stack([np.bincount(part.item, part.weight, items) for part in parts])
-    total = _Total(past)
-    begun = np.array([0.0, *total.before(np.array(starts, np.int64))])
-    listed = listed_times(past, available_from)
-    now = np.array([moment])
-    return _columns(trend, counts[:, None], begun[:, None], total.before(now), total.before(listed), listed, now)[0]
+    taken = [
+        np.bincount(part.item, part.weight, items).astype(float) for part in parts
+    ]  # of nothing it counts in integers
+    total, listing = _Total(past), _listing(past, available_from)
+    begun = total.before(np.array([starts], np.int64).T)
+    moments = _moments(begun, total, np.array([moment]), listing)
+    return trend_columns(taken, moments, listing, trend.prior, trend.bucket).numpy()
 
 
 def bucket_of(trend: Trend, start: int, time: np.ndarray) -> np.ndarray:
@@ -81,35 +86,32 @@ def bucket_of(trend: Trend, start: int, time: np.ndarray) -> np.ndarray:
     return ((time - start) // trend.bucket).astype(np.int32)
 
 
-def trend_table(trend: Trend, interactions: Interactions, available_from: np.ndarray) -> np.ndarray:
-    """Trend columns at the start of every bucket of `interactions`, [buckets, N, t] float32."""
+def trends_of(trend: Trend, interactions: Interactions, available_from: np.ndarray, beforehand: bool) -> Trends:
+    """Trends at the start of every bucket of `interactions`: worked out `beforehand`, as compiled steps and those that
+    compare all items want them, or as they are asked for. Raises: ConfigError where a table would be too large."""
     items = len(available_from)
     bucket = bucket_of(trend, interactions.time[0], interactions.time)
     buckets = int(bucket[-1]) + 1
     if not trend.enabled:
-        return np.zeros((buckets, items, 0), np.float32)
+        return TrendTable(np.zeros((buckets, items, 0), np.float32))
     size = buckets * items * trend.columns * 4
-    if size > _LARGEST_TABLE:
+    if beforehand and size > _LARGEST_TABLE:
         raise ConfigError(
             f"trend.bucket: {trend.bucket} gives {buckets} buckets x {items} items, {size / 2**30:.1f} GiB; "
             f"expected at most {_LARGEST_TABLE >> 30} GiB: choose a longer bucket"
         )
-    cell = bucket.astype(np.int64) * items + interactions.item
-    per_bucket = np.bincount(cell, interactions.weight, buckets * items).reshape(buckets, items)
-    before = np.zeros((buckets + 1, items))
-    np.cumsum(per_bucket, axis=0, out=before[1:])
-    now = np.arange(buckets)
-    since = np.stack([np.zeros_like(now), *(np.maximum(now - width, 0) for width in trend.widths)])
-    total, listed = before.sum(axis=1), listed_times(interactions, available_from)
-    return _columns(
-        trend,
-        before[now] - before[since],
-        total[since],
-        total[now],
-        _Total(interactions).before(listed),
-        listed,
-        interactions.time[0] + now * trend.bucket,
+    starts = interactions.time[0] + np.arange(buckets) * trend.bucket
+    total, listing = _Total(interactions), _listing(interactions, available_from)
+    begun = total.before(starts - np.array(trend.widths, np.int64)[:, None] * trend.bucket)
+    counts = TrendCounts(
+        *_entries(bucket, interactions, items),
+        trend.widths,
+        _moments(begun, total, starts, listing),
+        listing,
+        trend.prior,
+        trend.bucket,
     )
+    return counts.table() if beforehand else counts
 
 
 def available_times(items_available: np.ndarray, interactions: Interactions, items: int) -> np.ndarray:
@@ -140,25 +142,23 @@ class _Total:
         return self._total[np.searchsorted(self._time, moments)]
 
 
-def _columns(
-    trend: Trend,
-    counts: np.ndarray,
-    begun: np.ndarray,
-    now: np.ndarray,
-    unlisted: np.ndarray,
-    listed: np.ndarray,
-    moments: np.ndarray,
-) -> np.ndarray:
-    """Columns of N items at M `moments`, [M, N, t]; `listed` [N] on their axis.
+def _listing(interactions: Interactions, available_from: np.ndarray) -> Listing:
+    listed = listed_times(interactions, available_from)
+    return Listing(listed, _Total(interactions).before(listed))
 
-    The others are weights of events, with W spans that begin with all time and end at the moments: counts [W, M, N] of
-    each item; of all items, begun [W, M] before the spans, now [M] before the moments, unlisted [N] before an item was.
-    """
-    there = np.maximum((listed[None, :] <= moments[:, None]).sum(axis=1), 1)[:, None]
-    rate, columns = np.ones_like(counts[0]), []
-    for taken, start in zip(counts, begun, strict=True):
-        expected = np.maximum(now[:, None] - np.maximum(start[:, None], unlisted[None, :]), 0) / there
-        rate = (taken + trend.prior * rate) / (expected + trend.prior)
-        columns.append(np.log(rate))
-    columns.append(np.log1p(np.maximum(moments[:, None] - listed[None, :], 0) / trend.bucket))
-    return np.stack(columns, axis=-1).astype(np.float32)
+
+def _moments(begun: np.ndarray, total: _Total, moments: np.ndarray, listing: Listing) -> Moments:
+    """What `moments` [B] say to all items; begun [W - 1, B]: weights before the spans but the first."""
+    there = np.searchsorted(np.sort(listing.listed), moments, side="right")
+    ever = np.zeros((1, len(moments)))
+    return Moments(np.concatenate([ever, begun]), total.before(moments), moments, np.maximum(there, 1).astype(float))
+
+
+def _entries(bucket: np.ndarray, interactions: Interactions, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What items took in each bucket, as `TrendCounts` takes it: first, bucket and taken."""
+    buckets = int(bucket[-1]) + 1
+    key, place = np.unique(interactions.item.astype(np.int64) * buckets + bucket, return_inverse=True)
+    item, when = np.divmod(key, buckets)
+    taken = np.bincount(place, interactions.weight, len(key))
+    first = np.searchsorted(item, np.arange(items + 1))
+    return first.astype(np.int64), when.astype(np.int32), taken.astype(np.float32)

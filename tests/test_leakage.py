@@ -23,7 +23,7 @@ from pipelines.run import open_run, run_until
 from pipelines.stage import Run
 from pipelines.tables import Candidates, Ragged
 from pipelines.train import REFITTED, load_towers
-from pipelines.trend import trend_table
+from pipelines.trend import trends_of
 from tests.leaky_worlds import CUT, ITEMS, WORLDS, K, write
 from towers.backend import tf
 
@@ -140,7 +140,7 @@ def test_vectors_and_trends_at_the_cut_are_those_of_another_future(judged):
         index = load_index(world.work.results["index"])
         assert np.array_equal(vectors.static, index.static)  # as the index holds them
         assert np.array_equal(vectors.trend, index.trend)
-        past = trend_table(dataset.trend, dataset.past(cut), dataset.available)
+        past = trends_of(dataset.trend, dataset.past(cut), dataset.available, beforehand=True).of(None)
         found.append((vectors.of(asked), vectors.items, dataset.trend_at(cut), past))
         targets.append(asked.targets.values)
     for one, other in zip(*found, strict=True):

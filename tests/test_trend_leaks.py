@@ -106,7 +106,16 @@ def test_what_is_counted_and_trained_on_before_a_cut_does_not_depend_on_what_fol
             assert np.array_equal(array, theirs[name]), f"{name} at {cut} depends on what follows"
 
 
-COUNTED = {".trend", ".listed", ".sources.frequency", ".sources.popular.own", ".sources.popular.other", "asking"}
+COUNTED = {
+    ".trends.taken",
+    ".trends.listing.listed",
+    ".trends.moments.now",
+    ".listed",
+    ".sources.frequency",
+    ".sources.popular.own",
+    ".sources.popular.other",
+    "asking",
+}
 BATCH = {"item", "mask", "item_time", "moment", "target", "weight", "bucket", "query", "seen", "context/device"}
 
 

@@ -20,7 +20,7 @@ from pipelines.prepare import Prepared
 from pipelines.sequences import Sequences
 from pipelines.split import Cut, cut_log
 from pipelines.tables import Interactions
-from pipelines.trend import available_times, listed_times, trend_of, trend_table
+from pipelines.trend import available_times, listed_times, trend_of, trends_of
 from towers.features import encode
 from towers.negatives import Sources
 from towers.retrieval import Log
@@ -147,12 +147,12 @@ def examples(data: Dataset, encoded: Encoded, cut: Cut) -> Examples:
     return Examples(data.config, sequences, encoded.queries, context, data.trend, data.n_items)
 
 
-def training_log(data: Dataset, examples: Examples, cut: Cut) -> Log:
-    """What the loss knows of the events before `cut`."""
+def training_log(data: Dataset, examples: Examples, cut: Cut, beforehand: bool = True) -> Log:
+    """What the loss knows of the events before `cut`, with trends worked out beforehand or as they are asked for."""
     past = data.past(cut)
     listed = listed_times(past, data.available)
     return Log(
-        trend_table(data.trend, past, data.available),
+        trends_of(data.trend, past, data.available, beforehand),
         listed,
         Sources.of(data.config.train.negatives, *examples.shares(listed)),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from towers.backend import tf
 from towers.grouped import grouped_products
+from towers.trends import Trends
 
 
 def comparable(
@@ -39,27 +40,25 @@ def _known(items: tf.Tensor | None, seen: tf.Tensor, rows: tf.Tensor, size: int)
 
 
 def trend_scores(
-    weights: tf.Tensor, bucket: tf.Tensor, items: tf.Tensor | None, trend: tf.Tensor, cold: tf.Tensor | None = None
+    weights: tf.Tensor, bucket: tf.Tensor, items: tf.Tensor | None, trends: Trends, cold: tf.Tensor | None = None
 ) -> tf.Tensor | None:
     """[Q, C]: what each candidate's trend at the query's own moment adds to its score; None where t is 0.
 
-    weights [Q, t]; bucket [Q] of the moments; trend [buckets, N, t]; cold [C] bool, candidates that are to trend as an
-    item just listed does, which adds nothing: all its columns are 0.
+    weights [Q, t]; bucket [Q] of the moments; cold [C] bool, candidates that are to trend as an item just listed does,
+    which adds nothing: all its columns are 0.
     """
-    if trend.shape[2] == 0:
+    if trends.columns == 0:
         return None
-    if items is not None:
-        trend = tf.gather(trend, items, axis=1)
-    products = grouped_products(weights, bucket, trend)
+    products = grouped_products(weights, bucket, trends.of(items))
     # of the products, as the table is by far the larger
     return products if cold is None else tf.where(cold[None, :], tf.zeros_like(products), products)
 
 
 def trend_of_own(
-    weights: tf.Tensor, bucket: tf.Tensor, own: tf.Tensor, trend: tf.Tensor, cold: tf.Tensor | None = None
+    weights: tf.Tensor, bucket: tf.Tensor, own: tf.Tensor, trends: Trends, cold: tf.Tensor | None = None
 ) -> tf.Tensor | None:
     """[Q]: the same for one item of each query's own, `own` [Q]; cold [Q] bool."""
-    if trend.shape[2] == 0:
+    if trends.columns == 0:
         return None
-    total = tf.reduce_sum(weights * tf.gather_nd(trend, tf.stack([bucket, own], axis=1)), axis=1)
+    total = tf.reduce_sum(weights * trends.at(bucket, own), axis=1)
     return total if cold is None else tf.where(cold, tf.zeros_like(total), total)

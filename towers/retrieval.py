@@ -19,6 +19,7 @@ from towers.lookup import FIRST_KNOWN, UNKNOWN
 from towers.losses import CandidateSoftmax, GeneralisedBCE
 from towers.negatives import Columns, Sampler, Sources
 from towers.tower import ItemTower, QueryTower
+from towers.trends import Trends
 
 _SEEN = 2  # events of an item in the log from which on histories know it by its id
 
@@ -27,17 +28,17 @@ _SEEN = 2  # events of an item in the log from which on histories know it by its
 class Log:
     """What the loss must know of the training log besides the batch.
 
-    trend: [buckets, N, t] point-in-time popularity of every item; listed: [N] int64, the moment from which on an item
+    trends: point-in-time popularity of every item; listed: [N] int64, the moment from which on an item
     may be recommended, None where that is before all moments; sources: what negatives are drawn by.
     """
 
-    trend: np.ndarray | tf.Tensor
+    trends: Trends
     listed: np.ndarray | tf.Tensor | None
     sources: Sources
 
     def on_device(self) -> Log:
         """The same with tensors: traced into a step as arrays, tables would be copied into its graph."""
-        return Log(tf.constant(self.trend), None if self.listed is None else tf.constant(self.listed), self.sources)
+        return Log(self.trends.on_device(), None if self.listed is None else tf.constant(self.listed), self.sources)
 
 
 class TwoTower(keras.Model):
@@ -178,8 +179,8 @@ class TwoTower(keras.Model):
             vectors,
             sample_weight=weight,
             score_mask=self._comparable(columns, batch, log),
-            score_offset=trend_scores(trend, bucket, items, log.trend, cold_columns),
-            positive_offset=trend_of_own(trend, bucket, target, log.trend, cold_target),
+            score_offset=trend_scores(trend, bucket, items, log.trends, cold_columns),
+            positive_offset=trend_of_own(trend, bucket, target, log.trends, cold_target),
             **_logq(columns),
         )
 
@@ -194,7 +195,7 @@ class TwoTower(keras.Model):
 
     def _alike(self, log: Log) -> bool:
         """Whether all moments of a row score all candidates alike, so that a row is compared once for all of them."""
-        return not self.queries.changing and log.listed is None and log.trend.shape[2] == 0
+        return not self.queries.changing and log.listed is None and log.trends.columns == 0
 
     def _gather(
         self, columns: Columns | None, target: tf.Tensor, read: tf.Tensor, cold: tf.Tensor | None

@@ -5,7 +5,7 @@ import pytest
 
 from configs.errors import ConfigError
 from pipelines.tables import Interactions
-from pipelines.trend import Trend, available_times, bucket_of, listed_times, trend_at, trend_of, trend_table
+from pipelines.trend import Trend, available_times, bucket_of, listed_times, trend_at, trend_of, trends_of
 from tests import world
 from tests.pipelines.baselines.worlds import events
 
@@ -26,6 +26,10 @@ def _log(seed=0, n=300):
 
 
 AVAILABLE = np.array([100, 100, 100, 100, 100, 133, 177, 500])
+
+
+def _table(trend, log):
+    return trends_of(trend, log, AVAILABLE, beforehand=True).of(None)
 
 
 def test_by_hand():
@@ -66,7 +70,7 @@ def test_an_item_taken_before_its_date_counts_as_listed_from_then_on():
 @pytest.mark.parametrize("windows", [(10, 40), (3,), (12, 1000)])
 def test_the_table_at_a_buckets_start_is_the_trend_at_that_moment(windows):
     trend, log = Trend(windows=windows, bucket=5), _log()
-    table = trend_table(trend, log, AVAILABLE)
+    table = _table(trend, log)
     assert table.shape == (20, ITEMS, trend.columns)
     for bucket in range(20):
         now = trend_at(trend, log, AVAILABLE, 100 + 5 * bucket)
@@ -74,7 +78,7 @@ def test_the_table_at_a_buckets_start_is_the_trend_at_that_moment(windows):
 
 
 def test_the_first_bucket_knows_nothing():
-    columns = trend_table(TREND, _log(), AVAILABLE)[0]
+    columns = _table(TREND, _log())[0]
     np.testing.assert_allclose(columns[:, :-1], 0, atol=1e-6)
 
 
@@ -91,8 +95,8 @@ def test_neither_the_order_nor_the_absence_of_the_future_shows(moment):
     np.testing.assert_array_equal(trend_at(TREND, other, AVAILABLE, moment), today)
     np.testing.assert_array_equal(trend_at(TREND, past, AVAILABLE, moment), today)
     buckets = (moment - 100) // TREND.bucket + 1
-    table = trend_table(TREND, log, AVAILABLE)[:buckets]
-    np.testing.assert_array_equal(trend_table(TREND, other, AVAILABLE)[:buckets], table)
+    table = _table(TREND, log)[:buckets]
+    np.testing.assert_array_equal(_table(TREND, other)[:buckets], table)
 
 
 def test_an_event_counts_only_after_its_moment():
@@ -130,12 +134,19 @@ def test_a_clock_gives_days_and_an_order_shares_of_its_span():
 def test_too_large_a_table_is_refused_with_the_key_to_change():
     log = events([(0, 0, 0), (0, 0, 10**9)])
     with pytest.raises(ConfigError, match=r"trend.bucket: 1 gives 1000000001 buckets x 8 items, .* choose a longer"):
-        trend_table(Trend((10,), 1), log, np.zeros(8, np.int64))
+        trends_of(Trend((10,), 1), log, np.zeros(8, np.int64), beforehand=True)
 
 
 def test_without_trends_there_are_no_columns():
     log, off = _log(), Trend(windows=(10, 40), bucket=5, enabled=False)
     assert off.columns == 0
     assert trend_at(off, log, AVAILABLE, 150).shape == (ITEMS, 0)
-    assert trend_table(off, log, AVAILABLE).shape == (20, ITEMS, 0)
+    assert _table(off, log).shape == (20, ITEMS, 0)
     assert not trend_of(world.config({"trend.enabled": False}), log).enabled
+
+
+def test_windows_that_buckets_make_alike_are_refused():
+    told = {"trend": {"bucket": "14d"}}
+    with pytest.raises(ConfigError, match=r"trend.bucket: 14d leaves windows 1d, 7d, 30d at 1, 1, 2 buckets, expected"):
+        trend_of(world.config(told), _log())
+    assert trend_of(world.config({"trend": {"bucket": "14d", "windows": ["30d", "7d"]}}), _log()).widths == (2, 1)

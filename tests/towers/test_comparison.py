@@ -5,6 +5,7 @@ import pytest
 
 from towers.backend import tf
 from towers.comparison import comparable, trend_of_own, trend_scores
+from towers.trends import TrendTable
 
 ROWS, MOMENTS, ITEMS, BUCKETS, TRENDS = 4, 3, 12, 5, 2
 
@@ -41,7 +42,7 @@ def test_known_positives_and_items_not_out_yet_are_no_fair_negatives(case, items
 @pytest.mark.parametrize("items", [None, [5, 5, 0, 11]])
 def test_trends_are_those_of_the_moments_bucket(case, items):
     bucket, columns = case["bucket"], None if items is None else tf.constant(items, tf.int32)
-    weights, trend = tf.constant(case["weights"]), tf.constant(case["trend"])
+    weights, trend = tf.constant(case["weights"]), TrendTable(tf.constant(case["trend"]))
     found = trend_scores(weights, tf.constant(bucket), columns, trend)
     expected = np.einsum("qt,qct->qc", case["weights"], case["trend"][bucket][:, items or range(ITEMS)])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -51,7 +52,7 @@ def test_trends_are_those_of_the_moments_bucket(case, items):
 
 
 def test_without_trends_nothing_is_added(case):
-    nothing, bucket = tf.zeros([BUCKETS, ITEMS, 0]), tf.constant(case["bucket"])
+    nothing, bucket = TrendTable(tf.zeros([BUCKETS, ITEMS, 0])), tf.constant(case["bucket"])
     weights = tf.zeros([ROWS * MOMENTS, 0])
     assert trend_scores(weights, bucket, None, nothing) is None
     assert trend_of_own(weights, bucket, tf.zeros_like(bucket), nothing) is None

@@ -38,7 +38,7 @@ class _Case:
         self.data, log = data, world.training_log(data, examples, cut)
         listed = log.listed.copy()
         listed[::5] = world.START + 20 * world.DAY  # a fifth of the catalogue comes out on day 20
-        self.log = Log(log.trend, listed, log.sources)
+        self.log = Log(log.trends, listed, log.sources)
         self.share, _ = examples.shares()
         keras.utils.set_random_seed(0)
         self.model = TwoTower(config, encoded.fitted, encoded.items, data.trend.columns)
@@ -72,7 +72,7 @@ class _Case:
         history = tf.gather(items[:, :width], batch["item"])
         queries = self.model.queries(history, batch["mask"], batch["item_time"], batch["moment"], static, context)
         queries = queries.numpy()
-        trends = np.einsum("rmt,rmnt->rmn", queries[..., width + 1 :], self.log.trend[self.batch["bucket"]])
+        trends = np.einsum("rmt,rmnt->rmn", queries[..., width + 1 :], self.log.trends.table[self.batch["bucket"]])
         trends *= self.warm()
         candidates = items if candidates is None else candidates.numpy()
         return queries[..., : width + 1] @ candidates.T + trends
@@ -128,7 +128,7 @@ def test_over_sampled_columns(logq, sources, cold_items):
     ]
     in_batch = sum(example >= 0 for _, example in drawn)
     assert in_batch == min(len(case.moments()), sources["in_batch"])
-    by_share, evenly = in_batch + sources.get("popular", 0), 12
+    by_share, evenly = sources["in_batch"] + sources.get("popular", 0), 12
     assert len(drawn) == by_share + evenly
     q = (by_share * case.share + evenly / world.ITEMS) / (by_share + evenly)
     scores, losses, masked = case.scores() - (np.log(q) if logq else 0), [], 0
@@ -142,6 +142,20 @@ def test_over_sampled_columns(logq, sources, cold_items):
         losses.append(_softmax_loss(score[target] + (np.log(copies) if logq else 0), np.array(negatives)))
     assert masked > 2 * len(case.moments())  # the case holds duplicates, known positives and items not out yet
     assert case.loss() == _weighted(case, losses)
+
+
+def test_each_item_of_a_step_is_computed_once(monkeypatch):
+    case, computed = _Case(whole_catalogue_below=0, in_batch=90, popular=40), []
+    really = case.model.item_vectors
+    monkeypatch.setattr(
+        case.model, "item_vectors", lambda rows, **how: computed.append(rows.numpy()) or really(rows, **how)
+    )
+    columns, batch = case.columns(), case.batch
+    case.loss()
+    (rows,) = computed
+    needed = np.concatenate([columns.items, batch["target"].ravel(), batch["item"].ravel()])
+    assert len(needed) > 1.5 * len(rows)
+    np.testing.assert_array_equal(np.sort(rows), np.unique(needed))
 
 
 def test_by_gbce_over_evenly_drawn_columns():
@@ -230,7 +244,7 @@ def test_a_target_that_is_not_listed_yet_is_nothing_to_learn_from(sampled):
     row, moment = case.moments()[1]
     listed = case.log.listed.copy()
     listed[case.batch["target"][row, moment]] = case.batch["moment"][row, moment] + 1
-    case.log = Log(case.log.trend, listed, case.log.sources)
+    case.log = Log(case.log.trends, listed, case.log.sources)
     assert 0 < len(case.moments()) < (case.batch["weight"] > 0).sum()
     with_it = case.loss()
     listed[case.batch["target"][row, moment]] -= 1
@@ -275,7 +289,7 @@ def test_training_vectors_are_served_vectors():
     request |= {key: tf.constant(v[[row]]) for key, v in batch.items() if key.startswith("static/")}
     request |= {key: tf.constant(v[[row], moment]) for key, v in batch.items() if key.startswith("context/")}
     served = case.model.query_vectors(request, tf.constant(items[past, :width][None])).numpy()[0]
-    score = served[: width + 1] @ items.T + case.log.trend[batch["bucket"][row, moment]] @ served[width + 1 :]
+    score = served[: width + 1] @ items.T + case.log.trends.table[batch["bucket"][row, moment]] @ served[width + 1 :]
     np.testing.assert_allclose(score, case.scores()[row, moment], rtol=1e-4, atol=1e-4)
 
 
