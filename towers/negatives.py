@@ -20,7 +20,7 @@ class Sources:
     """What columns are drawn by, besides the batch.
 
     frequency: [N], share of each item among the training targets, which is how the batch's own positives are drawn;
-    popular: the same, to draw from; mined: hard negatives of each query; None where the config asks for none.
+    popular: the same, to draw from; mined: hard negatives of each query; None where nothing is drawn by them.
     """
 
     frequency: tf.Tensor
@@ -32,7 +32,7 @@ class Sources:
         """What `config` asks for over N items; asking: [queries], share of each query among the training examples."""
         if config.covers(len(frequency)):
             return cls(tf.constant(frequency))
-        popular = Alias.of(frequency) if config.popular else None
+        popular = Alias.of(frequency) if config.popular or config.in_batch else None
         mined = Mined(asking, config.hard_depth, len(frequency)) if config.hard else None
         return cls(tf.constant(frequency), popular, mined)
 
@@ -113,7 +113,7 @@ class Sampler(keras.layers.Layer):
     def __init__(self, config: Negatives, items: int, width: int, randomness: Randomness) -> None:
         super().__init__(dtype=tf.float32)
         self._config, self._items, self._randomness = config, items, randomness
-        self._streams = [randomness.stream() for _ in range(6)]
+        self._streams = [randomness.stream() for _ in range(8)]
         self.memory = Memory(config.memory, width) if config.memory else None
 
     def draw(self, target: tf.Tensor, asked: tf.Tensor, query: tf.Tensor, sources: Sources) -> Columns:
@@ -121,7 +121,7 @@ class Sampler(keras.layers.Layer):
 
         query: [R], of each row of the batch; a row is as many examples in turn as any other.
         """
-        batch, examples = self._of_batch(target, asked)
+        batch, examples = self._of_batch(target, asked, sources)
         fresh = tf.concat([batch, self._even(), self._popular(sources), self._hard(asked, query, sources)], axis=0)
         remembered = self.memory.items.read_value() if self.memory else tf.zeros([0], tf.int32)
         items = tf.concat([fresh, remembered], axis=0)
@@ -129,7 +129,7 @@ class Sampler(keras.layers.Layer):
         columns = Columns(tf.maximum(items, 0), items >= 0, example)
 
         looked_up = tf.concat([columns.items, target], axis=0)
-        anew, total = self._expected(looked_up, _count(batch) + self._config.popular, sources)
+        anew, total = self._expected(looked_up, sources)
         again = _count(remembered) * tf.gather(sources.frequency, looked_up)
         if self.memory is not None:
             factor = 1.0 + tf.math.divide_no_nan(again, anew)[: tf.size(fresh)]
@@ -145,22 +145,31 @@ class Sampler(keras.layers.Layer):
         if self.memory is not None:
             self.memory.push(target, tf.stop_gradient(vectors), asked)
 
-    def _of_batch(self, target: tf.Tensor, asked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Positives of as many examples as wanted, drawn without replacement, and which they are; -1 for none."""
+    def _of_batch(self, target: tf.Tensor, asked: tf.Tensor, sources: Sources) -> tuple[tf.Tensor, tf.Tensor]:
+        """Positives of as many examples as wanted, drawn without replacement, and which examples they are.
+
+        Where the batch has no more, the rest is drawn as its positives came to be, by popularity; -1 for their example.
+        """
         lots = self._randomness.draw(self._streams[0], tf.shape(target)) + tf.where(asked, 0.0, 1.0)
         chosen = tf.argsort(lots)[: self._config.in_batch]
         chosen = tf.where(tf.gather(asked, chosen), chosen, -1)
-        return tf.where(chosen >= 0, tf.gather(target, tf.maximum(chosen, 0)), -1), chosen
+        chosen = tf.pad(chosen, [[0, self._config.in_batch - tf.size(chosen)]], constant_values=-1)
+        rest = self._by_popularity(self._config.in_batch, (6, 7), sources)
+        return tf.where(chosen >= 0, tf.gather(target, tf.maximum(chosen, 0)), rest), chosen
 
     def _even(self) -> tf.Tensor:
         return self._randomness.integers(self._streams[1], [self._config.uniform], self._items)
 
     def _popular(self, sources: Sources) -> tf.Tensor:
-        if sources.popular is None:
-            return tf.zeros([0], tf.int32)
-        shape = [self._config.popular]
-        cell = self._randomness.integers(self._streams[2], shape, self._items)
-        return sources.popular.pick(cell, self._randomness.draw(self._streams[3], shape))
+        return self._by_popularity(self._config.popular, (2, 3), sources)
+
+    def _by_popularity(self, count: int, streams: tuple[int, int], sources: Sources) -> tf.Tensor:
+        """`count` items by their share among the targets, drawn from two random streams."""
+        if sources.popular is None or not count:
+            return tf.zeros([count], tf.int32)
+        of_cell, of_side = (self._streams[stream] for stream in streams)
+        cell = self._randomness.integers(of_cell, [count], self._items)
+        return sources.popular.pick(cell, self._randomness.draw(of_side, [count]))
 
     def _hard(self, asked: tf.Tensor, query: tf.Tensor, sources: Sources) -> tf.Tensor:
         """Items mined for the step's own queries: each example that is `asked` for is as likely to be drawn for, and
@@ -179,13 +188,11 @@ class Sampler(keras.layers.Layer):
         place = self._randomness.integers(self._streams[5], shape, depth)
         return tf.gather(tf.gather(sources.mined.table, own), place, batch_dims=1)  # XLA has no gather_nd of variables
 
-    def _expected(self, items: tf.Tensor, by_share: tf.Tensor, sources: Sources) -> tuple[tf.Tensor, tf.Tensor]:
-        """How many columns are drawn of each of `items`, [n], and of all: sum_s n_s q_s(j), sum_s n_s, memory aside.
-
-        `by_share` of the columns are drawn by the share of items among the targets.
-        """
+    def _expected(self, items: tf.Tensor, sources: Sources) -> tuple[tf.Tensor, tf.Tensor]:
+        """How many columns are drawn of each of `items`, [n], and of all: sum_s n_s q_s(j), sum_s n_s, memory aside."""
+        by_share = float(self._config.in_batch + self._config.popular)  # of items among the targets
         expected = by_share * tf.gather(sources.frequency, items) + self._config.uniform / self._items
-        total = by_share + self._config.uniform
+        total = tf.constant(by_share + self._config.uniform)
         if sources.mined is not None:
             expected += self._config.hard * tf.gather(sources.mined.share, items)
             total += self._config.hard * tf.reduce_sum(sources.mined.share)

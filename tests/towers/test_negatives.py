@@ -46,16 +46,24 @@ def _shares(drawn, items=4):
 
 def test_all_of_a_small_batch_are_columns_and_none_of_what_is_not_asked():
     columns = _Case(in_batch=9).draw([0, 0, 1, 2], [True, True, True, False])
-    held = np.where(columns.there, columns.items, -1)
-    assert sorted(held) == [-1, 0, 0, 1]
-    place = np.flatnonzero(columns.there)
-    np.testing.assert_array_equal(np.array([0, 0, 1, 2])[columns.example.numpy()[place]], held[place])
+    place = np.flatnonzero(columns.example >= 0)
+    np.testing.assert_array_equal(np.array([0, 0, 1, 2])[columns.example.numpy()[place]], columns.items.numpy()[place])
     assert sorted(columns.example.numpy()[place]) == [0, 1, 2]
+
+
+def test_what_a_small_batch_lacks_is_drawn_by_popularity_and_corrected_for_alike():
+    case = _Case(in_batch=1000)
+    drawn = [case.draw([3, 3], [True, False]) for _ in range(5)]
+    rest = np.array([one.items.numpy()[one.example < 0] for one in drawn])
+    assert rest.shape == (5, 999)
+    assert all(one.there.numpy().all() for one in drawn)
+    np.testing.assert_allclose(_shares(rest), SHARE, atol=0.03)
+    np.testing.assert_allclose(_q(drawn[0])[1:], SHARE[drawn[0].items[1:]], rtol=1e-5)
 
 
 def test_the_number_of_columns_does_not_depend_on_the_batch():
     case = _Case(in_batch=3, uniform=4)
-    assert [len(case.draw(np.zeros(size, int)).items) for size in (3, 10, 500)] == [7, 7, 7]
+    assert [len(case.draw(np.zeros(size, int)).items) for size in (1, 2, 3, 10, 500)] == [7] * 5
 
 
 def test_a_large_batchs_columns_are_drawn_evenly_from_its_examples_and_none_twice():
@@ -152,13 +160,13 @@ def test_draws_repeat_from_seed_and_step_and_differ_between_steps():
 
 
 def test_one_mixture_corrects_every_column_and_the_positives():
-    # of the share 3 in the batch and 2 popular, 1 evenly of 4, 2 hard: item 3 for 1/2 x 0.4 of the examples, item 2 for
-    # 1/2 x (0.4 + 0.5) of them
+    # of the share 9 for the batch, which holds 3, and 2 popular, 1 evenly of 4, 2 hard: item 3 for 1/2 x 0.4 of the
+    # examples, item 2 for 1/2 x (0.4 + 0.5) of them
     table, asking = [[3, 2], [2, -1], [-1, -1]], (0.4, 0.5, 0.1)
     case = _Case(in_batch=9, uniform=1, popular=2, hard=2, hard_depth=2, asking=asking, table=table, logq=True)
     columns = case.draw([0, 0, 1], query=[0])
-    expected = 5 * SHARE + 1 / 4 + 2 * np.array([0, 0, 0.45, 0.2])
-    q = expected / (5 + 1 + 2 * 0.65)
+    expected = 11 * SHARE + 1 / 4 + 2 * np.array([0, 0, 0.45, 0.2])
+    q = expected / (11 + 1 + 2 * 0.65)
     np.testing.assert_allclose(_q(columns), q[columns.items], rtol=1e-5)
     held = np.bincount(columns.items[columns.there], minlength=4)
     np.testing.assert_allclose(
