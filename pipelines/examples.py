@@ -8,6 +8,7 @@ a window.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -105,19 +106,25 @@ class Examples:
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from step `first` on: every event is predicted once, by histories cut at fresh
         places."""
-        rng = np.random.default_rng([self._seed, number])
-        starts, lengths = cut_windows(rng, self._sequences.starts, self._width)
-        order = rng.permutation(len(starts))
-        order = order[np.cumsum(lengths[order]) <= max(self._train.max_examples, self._width)]
-        for step, chosen in enumerate(group_alike(rng, order, lengths, self._train.batch)):
+        starts, lengths, batches = self._plan(number)
+        for step, chosen in enumerate(batches):
             if step >= first:
                 step_rng = np.random.default_rng([self._seed, number, step])
                 batch = self._batch(step_rng, starts[chosen], lengths[chosen])
                 yield pad(batch, self._width) if self._train.xla else batch
 
+    @cached_property
     def steps(self) -> int:
-        """About how many batches an epoch has."""
-        return -(-min(len(self._sequences.item), self._train.max_examples) // self._train.batch)
+        """How many batches the first epoch has, and another about."""
+        return len(self._plan(0)[2])
+
+    def _plan(self, number: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Where the windows of an epoch start, how long they are, and which of them each batch takes."""
+        rng = np.random.default_rng([self._seed, number])
+        starts, lengths = cut_windows(rng, self._sequences.starts, self._width)
+        order = rng.permutation(len(starts))
+        order = order[np.cumsum(lengths[order]) <= max(self._train.max_examples, self._width)]
+        return starts, lengths, group_alike(rng, order, lengths, self._train.batch)
 
     def _batch(self, rng: np.random.Generator, starts: np.ndarray, lengths: np.ndarray) -> Batch:
         log = self._sequences
@@ -138,7 +145,8 @@ class Examples:
             "seen": self._seen(query),
         }
         batch |= {f"static/{name}": column[query] for name, column in self._static.items()}
-        return batch | {f"context/{name}": column[event] for name, column in self._context.items()}
+        # the circumstances are those in which the target is taken: those of the moment say little of what comes later
+        return batch | {f"context/{name}": column[target] for name, column in self._context.items()}
 
     def _seen(self, query: np.ndarray) -> np.ndarray:
         """(row of the batch, item) for everything each row's query ever took, [n, 2] int32."""

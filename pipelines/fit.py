@@ -116,7 +116,7 @@ class Trainer:
         number, first, total, examples = int(self._epoch), int(self._done), float(self._total_loss), 0
         if before_epoch is not None and not first:
             before_epoch(number)
-        progress.expect(self._examples.steps(), f"epoch {number + 1}")
+        progress.expect(self._examples.steps, f"epoch {number + 1}")
         self._step.trace()
         started, done = time.perf_counter(), first
         for done, batch in enumerate(
