@@ -113,11 +113,12 @@ class History(Section):
 
     @model_validator(mode="after")
     def _says_nothing_idle(self) -> History:
-        idle: dict[str, object] = (
-            {} if self.encoder == "transformer" else {"convolution": 0, "scaled": False, "input_dropout": 0.0}
-        )
-        idle |= {"items": "tower", "item_dropout": 0.0} if self.encoder == "none" else {}
-        for name, off in idle.items():
+        idle = [] if self.encoder == "transformer" else ["convolution", "scaled", "input_dropout", "heads"]
+        idle += ["position"] if self.encoder in ("gru", "none") else []
+        idle += ["layers"] if self.encoder in ("mean", "none") else []
+        idle += ["items", "item_dropout", "relative_time"] if self.encoder == "none" else []
+        for name in idle:
+            off = type(self).model_fields[name].default
             if (found := getattr(self, name)) != off:
                 raise ValueError(f"{name} = {found!r} does nothing where encoder = {self.encoder!r}, expected {off!r}")
         return self
@@ -146,6 +147,13 @@ class Towers(Section):
     def _within_what_is_learned(self) -> Towers:
         if self.learn_temperature and not 0.01 <= self.temperature <= 10:
             raise ValueError(f"temperature = {self.temperature}, expected 0.01 to 10 where learn_temperature = true")
+        return self
+
+    @model_validator(mode="after")
+    def _says_nothing_idle(self) -> Towers:
+        off = type(self).model_fields["cross_layers"].default
+        if self.top == "mlp" and self.cross_layers != off:
+            raise ValueError(f'cross_layers = {self.cross_layers} does nothing where top = "mlp", expected {off}')
         return self
 
     @model_validator(mode="after")
@@ -188,10 +196,10 @@ class Negatives(Section):
     Up to `whole_catalogue_below` items the loss runs over the whole catalogue, and nothing is drawn. Above, every
     step draws columns that all its examples share, so many from each source, however large the batch is:
 
-    in_batch: of the batch's own positives (all of them where it has no more); uniform: evenly from the catalogue;
-    popular: by how often an item is a target; hard: of the items that the towers rank highest for the step's own
-    queries, mined at the start of every epoch from `hard_from` on, `hard_depth` a query; memory: the last positives
-    of earlier steps, with the vectors they had then (cross-batch memory, Wang et al., CVPR 2020).
+    in_batch: of the batch's own positives (where it has no more, the rest by popularity); uniform: evenly from the
+    catalogue; popular: by how often an item is a target; hard: of the items that the towers rank highest for
+    the step's own queries, mined at the start of every epoch from `hard_from` on, `hard_depth` a query; memory: the
+    last positives of earlier steps, with the vectors they had then (cross-batch memory, Wang et al., CVPR 2020).
     logq corrects for how often each column is drawn, by the mixture of all sources.
     """
 

@@ -24,7 +24,7 @@ from pipelines.dataset import Dataset, filters_of, load_dataset
 from pipelines.index.item_index import ItemIndex, refreshed
 from pipelines.index.overlap import overlap_by_row
 from pipelines.index.record import IndexTuning, load_core_tuning, load_index_tuning
-from pipelines.likes import likes_of
+from pipelines.likes import likes_of, read_likes
 from pipelines.offline import Offline, answered, judged
 from pipelines.popular import popular_lists
 from pipelines.progress import Progress
@@ -37,6 +37,7 @@ from pipelines.verdicts import CORE_RECALL, Verdict, as_json, level_verdict, loa
 from serving.compaction import index_facts
 from serving.computed import COMPUTED, write_moments
 from serving.filters import filter_values
+from serving.likes import Likes
 from serving.manifest import seal, seal_id
 from serving.popular import POPULAR, write_popular
 from serving.popularity import PopularityRecommender
@@ -77,7 +78,7 @@ def write_bundles(
     fresh = refreshed(parts.index, dataset, parts.vectors, dataset.cuts.end)
     module = recommender_at(dataset, parts, dataset.cuts.end, fresh)
     folder = out / BUNDLE
-    _write(dataset, module, parts.popularity, folder)
+    _write(dataset, module, parts.popularity, read_likes(dataset, dataset.cuts.end), folder)
     write_moments(folder, np.full(dataset.n_items, int(time.time())))
     with c_session(folder, module.searcher.kind) as session:
         write_golden(dataset, folder, session)
@@ -164,7 +165,7 @@ def export_popularity(config: Config, inputs: Inputs, out: Path, progress: Progr
     filters = filters_of(dataset)
     module = PopularityRecommender(config, item_ids(dataset), scores, segments, likes, filters)
     folder = out / BUNDLE
-    _write(dataset, module, best, folder)
+    _write(dataset, module, best, likes, folder)
     with c_session(folder, "exact") as session:
         write_golden(dataset, folder, session)
     categories = [feature for feature in config.on("queries") if feature.kind in ("category", "multi_category")]
@@ -178,13 +179,14 @@ def _save(module: tf.Module, folder: Path) -> None:
     (folder / "fingerprint.pb").unlink(missing_ok=True)  # differs between equal models
 
 
-def _write(dataset: Dataset, module: tf.Module, popularity: Popularity | SegmentPopularity, folder: Path) -> None:
+def _write(
+    dataset: Dataset, module: tf.Module, popularity: Popularity | SegmentPopularity, likes: Likes, folder: Path
+) -> None:
     _save(module, folder)
     (folder / STATE).parent.mkdir(parents=True, exist_ok=True)
     items = dataset.tables.items
     titles = zip(items["item"].astype(str), items["title"].astype(str), strict=True)
-    states, likes = query_states(dataset.config, dataset.tables), likes_of(dataset, dataset.cuts.end)
-    write_state(folder / STATE, titles, states, likes.names)
+    write_state(folder / STATE, titles, query_states(dataset.config, dataset.tables), likes.names)
     write_popular(folder / POPULAR, popular_lists(dataset, popularity))
 
 

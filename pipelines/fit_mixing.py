@@ -109,8 +109,7 @@ class _Askers:
         window = dataset.window(start, end) if told_apart else dataset.window_alone(start, end)
         newcomers = requests_of_newcomers(window, dataset.rules(start))
         for requests in (dataset.validation_requests, newcomers):
-            drawn = np.random.default_rng(dataset.config.seed).permutation(len(requests))[:_MOST]
-            requests = requests.take(np.sort(drawn))
+            requests = requests.drawn(_MOST, dataset.config.seed)
             numbered = replace(requests, context={"row": np.arange(len(requests))})
             parts.append((numbered, vectors.of(requests)))
         return cls(dataset, vectors, parts)

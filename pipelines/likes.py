@@ -9,6 +9,13 @@ from pipelines.split import Cut
 from serving.likes import Likes
 
 
+def read_likes(dataset: Dataset, cut: Cut) -> Likes:
+    """What the towers can be told that somebody likes: nothing where they read no histories."""
+    if dataset.config.towers.history.encoder == "none":
+        return Likes((), np.zeros((dataset.n_items, 0), np.int32))
+    return likes_of(dataset, cut)
+
+
 def likes_of(dataset: Dataset, cut: Cut) -> Likes:
     """The values that items in the catalogue at `cut` have; what no such item has cannot be liked."""
     rows = np.flatnonzero(dataset.eligible(cut))

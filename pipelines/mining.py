@@ -17,15 +17,18 @@ from pipelines.vectors import Vectors
 from towers.negatives import Mined
 from towers.retrieval import TwoTower
 
+_MOST = 20_000  # queries an epoch: each is asked for among all items
+
 
 def miner(
     dataset: Dataset, encoded: Encoded, model: TwoTower, cut: Cut, mined: Mined | None, since: int
 ) -> Callable[[int], None] | None:
     """What is to be called before each epoch (its number counts from 0): fills `mined` from epoch `since` (from 1) on.
 
-    Every query with events before `cut` is asked for at the cut, and what it has not taken by then may be mined. It
-    depends on the weights alone, so that a resumed fit mines what an undisturbed one does. None where nothing is to be
-    mined (ANCE, Xiong et al., 2021, refreshes its negatives in the same way).
+    Queries with events before `cut` are asked for at the cut, other ones before each epoch where there are very many,
+    and what they have not taken by then may be mined. It depends on the weights and the epoch alone, so that a resumed
+    fit mines what an undisturbed one does. None where nothing is to be mined (ANCE, Xiong et al., 2021, refreshes its
+    negatives in the same way).
     """
     if mined is None:
         return None
@@ -35,7 +38,8 @@ def miner(
     def before_epoch(number: int) -> None:
         if number + 1 >= since:
             vectors = Vectors(dataset.config, model, encoded, trend)
-            mined.fill(mine(vectors.score, requests, dataset.n_queries, mined.depth, eligible))
+            asking = requests.drawn(_MOST, dataset.config.seed, number)
+            mined.fill(mine(vectors.score, asking, dataset.n_queries, mined.depth, eligible))
 
     return before_epoch
 

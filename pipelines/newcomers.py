@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipelines.baselines.popularity import Popularity, SegmentPopularity
 from pipelines.candidates import retrieve
 from pipelines.dataset import Dataset
@@ -48,8 +46,7 @@ def answer_newcomers(
     requests, cut, config = dataset.newcomers, dataset.cuts.test, dataset.config
     if not len(requests):
         return None
-    drawn = np.random.default_rng(config.seed).permutation(len(requests))[:_MOST]
-    requests = requests.take(np.sort(drawn))
+    requests = requests.drawn(_MOST, config.seed)
     k, eligible, filter_seen = config.index.candidates, dataset.eligible(cut), dataset.filter_seen
     found = retrieve(index.searcher, index.rows, vectors.of(requests), requests, k, filter_seen)
     in_order = ranked(found, scorer.score(Lists(requests, found, index.trend)))

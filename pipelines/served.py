@@ -12,7 +12,7 @@ from pipelines.baselines.stage import chosen_popularity
 from pipelines.dataset import Dataset, filters_of
 from pipelines.index.core import load_core
 from pipelines.index.item_index import ItemIndex, load_index
-from pipelines.likes import likes_of
+from pipelines.likes import read_likes
 from pipelines.lists import RankScorer
 from pipelines.rank import load_ranker
 from pipelines.split import Cut
@@ -56,7 +56,7 @@ def recommender_at(dataset: Dataset, parts: Parts, cut: Cut, index: ItemIndex) -
         ranker=parts.scorer.item_side(),
         indexed=index.rows,
         popular=np.argsort(-np.where(eligible, overall, -1.0), kind="stable")[: int(eligible.sum())],
-        likes=likes_of(dataset, cut),
+        likes=read_likes(dataset, cut),
         mixed=mixed.items if mixed else np.zeros((dataset.n_items, 0), np.float32),
         newcomer=np.concatenate([_newcomer(dataset, cut), *([mixed.of_newcomer(dataset, cut)] if mixed else [])]),
         filters=filters_of(dataset),

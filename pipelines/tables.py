@@ -148,6 +148,12 @@ class Requests:
             {name: column[rows] for name, column in self.context.items()},
         )
 
+    def drawn(self, most: int, *seed: int) -> Requests:
+        """At most so many of them, drawn evenly, in their own order."""
+        if len(self) <= most:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:most]))
+
     def blocks(self, size: int) -> Iterator[Requests]:
         """Consecutive blocks of at most `size` requests."""
         for start in range(0, len(self), size):

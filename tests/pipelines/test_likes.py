@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipelines.likes import likes_of
+from pipelines.likes import likes_of, read_likes
 from pipelines.split import Cut
 from tests import world
 
@@ -41,3 +41,13 @@ def test_a_catalogue_without_categories_has_nothing_to_like():
     likes = likes_of(data, data.cuts.test)
     assert (likes.names, likes.of_items.shape) == ([], (world.ITEMS, 0))
     assert likes.representatives(np.arange(world.ITEMS)).shape[0] == 0
+
+
+def test_towers_that_read_no_histories_can_be_told_nothing():
+    reading, blind = (
+        world.dataset(world.config(c), world.log()) for c in ({}, {"towers.history": {"encoder": "none"}})
+    )
+    now = Cut.at(world.START)
+    assert read_likes(reading, now).names == likes_of(reading, now).names != []
+    assert not read_likes(blind, now).names
+    assert read_likes(blind, now).of_items.shape == (world.ITEMS, 0)

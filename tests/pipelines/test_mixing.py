@@ -148,8 +148,9 @@ class _Stub:
         return 5 * np.eye(BLOCKS, dtype=np.float32)[(last - 2 * TASTE) // BLOCK] * (last >= 0)[:, None]
 
 
-def _opposites(segment: str | None = "region") -> Dataset:
-    """Regulars take items of a block each; every newcomer takes two items that are popular in the region."""
+def _opposites(segment: str | None = "region", reversed_later: bool = False) -> Dataset:
+    """Regulars take items of a block each; every newcomer takes two items that are popular in the region, and with
+    `reversed_later` all that the other one likes once the validation window is over."""
     rng, rows, count = np.random.default_rng(0), [], REGULARS + 800
     for query in range(REGULARS):
         own = 2 * TASTE + query % BLOCKS * BLOCK + rng.permutation(BLOCK)
@@ -160,6 +161,8 @@ def _opposites(segment: str | None = "region") -> Dataset:
         taken = TASTE * (query % 2) + rng.choice(TASTE, 2, replace=False, p=popular / popular.sum())
         rows += [(query, item, day) for item in taken]
     rows += [(0, 0, 100), (1, 1, 110)]  # the windows after validation
+    if reversed_later:
+        rows += [(q, TASTE * (1 - q % 2) + item, 96) for q in range(REGULARS, count) for item in range(TASTE)]
     ids = [f"i{row}" for row in range(2 * TASTE + BLOCKS * BLOCK)]
     items = pd.DataFrame({"item": ids, "available_from": pd.array([pd.NA] * len(ids), "Int64")})
     names = [f"q{query}" for query in range(count)]
@@ -191,6 +194,15 @@ def test_newcomers_get_what_their_segment_takes_and_regulars_what_the_towers_kno
         assert (mixed.items[:TASTE, north] > mixed.items[:TASTE, south]).all()
         assert (mixed.items[TASTE : 2 * TASTE, north] < mixed.items[TASTE : 2 * TASTE, south]).all()
     assert set(mixed.mixing.weights.ravel()) <= set(WEIGHTS)
+
+
+def test_what_follows_the_validation_window_teaches_nothing(tmp_path):
+    learned = []
+    for name, data in (("plain", _opposites()), ("other", _opposites(reversed_later=True))):
+        (tmp_path / name).mkdir()
+        fit_mixing(data, _Stub(), tmp_path / name, QUIET)
+        learned.append((tmp_path / name / "mixing.json").read_text())
+    assert learned[0] == learned[1]
 
 
 def test_a_window_without_newcomers_and_towers_that_know_everything_mix_nothing_in(tmp_path):
