@@ -48,18 +48,16 @@ class Trend:
 def trend_of(config: Config, interactions: Interactions) -> Trend:
     """Windows and bucket of the config; where there is no clock, shares of the log's span stand in for days."""
     chosen = config.trend
-    named: tuple[str | int, ...] = chosen.windows
     if config.data.events.time is not None:
-        named, bucket = named or _CLOCK_WINDOWS, duration(chosen.bucket or "1d")
+        windows, bucket = chosen.windows or _CLOCK_WINDOWS, chosen.bucket or "1d"
     else:
         span = max(int(interactions.time[-1] - interactions.time[0]), 100)
-        named, bucket = named or (span // 100, span // 20, span // 4), duration(chosen.bucket or span // 100)
-    trend = Trend(tuple(map(duration, named)), bucket, chosen.enabled, chosen.prior)
-    if len(set(trend.widths)) < len(named):
+        windows, bucket = chosen.windows or (span // 100, span // 20, span // 4), chosen.bucket or span // 100
+    trend = Trend(tuple(map(duration, windows)), duration(bucket), chosen.enabled, chosen.prior)
+    if min(trend.windows) < trend.bucket or len(set(trend.widths)) < len(windows):
         raise ConfigError(
-            f"trend.bucket: {chosen.bucket or bucket} leaves windows {', '.join(map(str, named))} at "
-            f"{', '.join(map(str, trend.widths[::-1]))} buckets, expected each another number: choose a shorter "
-            "bucket, or windows further apart"
+            f"trend.windows: {', '.join(map(str, windows))} are counted in buckets of {bucket}, expected each to hold "
+            "another number of them, at least one: choose a shorter trend.bucket, or other windows"
         )
     return trend
 

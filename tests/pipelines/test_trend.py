@@ -145,8 +145,11 @@ def test_without_trends_there_are_no_columns():
     assert not trend_of(world.config({"trend.enabled": False}), log).enabled
 
 
-def test_windows_that_buckets_make_alike_are_refused():
-    told = {"trend": {"bucket": "14d"}}
-    with pytest.raises(ConfigError, match=r"trend.bucket: 14d leaves windows 1d, 7d, 30d at 1, 1, 2 buckets, expected"):
-        trend_of(world.config(told), _log())
-    assert trend_of(world.config({"trend": {"bucket": "14d", "windows": ["30d", "7d"]}}), _log()).widths == (2, 1)
+@pytest.mark.parametrize("told", [{"bucket": "14d"}, {"windows": ["7d", "7d"]}, {"windows": ["1h", "7d"]}])
+def test_windows_that_buckets_make_alike_or_longer_are_refused(told):
+    with pytest.raises(ConfigError, match=r"trend.windows: .* in buckets of (14d|1d), expected each to hold another"):
+        trend_of(world.config({"trend": told}), _log())
+
+
+def test_windows_of_some_long_buckets_are_counted_in_these():
+    assert trend_of(world.config({"trend": {"bucket": "14d", "windows": ["30d", "14d"]}}), _log()).widths == (2, 1)
