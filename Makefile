@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-cuts bench-rolling bench-sequences bench-calibration bench-onboarding bench-evaluation bench-training bench-cold bench-filters bench-upsert bench-index bench-experiments bench-serving test-faults protos lock clean
+.PHONY: help install demo test lint format bench bench-cuts bench-rolling bench-sequences bench-calibration bench-onboarding bench-evaluation bench-training bench-large bench-cold bench-filters bench-upsert bench-index bench-experiments bench-serving test-faults protos lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
@@ -58,6 +58,9 @@ bench-cold: install  ## items that nobody has taken yet, a tenth of the demo's h
 
 bench-training: install  ## how fast towers train, against the TFRS tutorial on MovieLens 1M (20 minutes); DATA=folder of ml-1m
 	$(BIN)/python -m tests.bench.training $(or $(DATA),data/ml-1m)
+
+bench-large: install  ## how fast towers train on a million items, and in how much memory (10 minutes)
+	$(BIN)/python -m tests.bench.large $(ARGS)
 
 bench-evaluation: install  ## exact ranking of a whole catalogue against FactorizedTopK (6 minutes)
 	$(BIN)/python -m tests.bench.evaluation

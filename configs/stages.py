@@ -113,9 +113,9 @@ class History(Section):
 
     @model_validator(mode="after")
     def _says_nothing_idle(self) -> History:
-        idle = [] if self.encoder == "transformer" else ["convolution", "scaled", "input_dropout", "heads"]
+        # sizes may stay as they are, so that another encoder can be tried by one word
+        idle = [] if self.encoder == "transformer" else ["convolution", "scaled", "input_dropout"]
         idle += ["position"] if self.encoder in ("gru", "none") else []
-        idle += ["layers"] if self.encoder in ("mean", "none") else []
         idle += ["items", "item_dropout", "relative_time"] if self.encoder == "none" else []
         for name in idle:
             off = type(self).model_fields[name].default
@@ -237,10 +237,11 @@ class Negatives(Section):
 class Train(Section):
     """How the towers are fitted.
 
-    optimizer "lazy_adam" moves only those rows of an embedding that a step reads (Adam moves all, which costs more the
-    larger the catalogue is); "adagrad" is TensorFlow Recommenders' usual choice and wants rates near 0.1. With
-    `average` above 0, what is validated, kept and served is an exponential moving average of the weights, of which each
-    step keeps so much; that is a pass over all weights a step. `xla` compiles the step, a program for each of some
+    optimizer "lazy_adam" moves only those rows of an embedding that a step reads, where "adam" moves all, which costs
+    more the larger the catalogue is; "auto" is the first where negatives are drawn, the second where all items are
+    compared at every step. "adagrad" is TensorFlow Recommenders' usual choice and wants rates near 0.1. With `average`
+    above 0, what is validated, kept and served is an exponential moving average of the weights, of which each step
+    keeps so much. `xla` compiles the step, a program for each of some
     dozen shapes to which batches are padded; `precision` is what the towers compute in (their weights and the loss stay
     float32, and so does what is served).
 
@@ -269,12 +270,18 @@ class Train(Section):
     rate_cut: float = Field(default=0.5, gt=0, le=1)
     refit_epochs: Count = 2
     max_examples: Count = 2_000_000  # an epoch looks at no more, drawn anew each time
-    optimizer: Literal["adam", "lazy_adam", "adagrad"] = "adam"
+    optimizer: Literal["auto", "adam", "lazy_adam", "adagrad"] = "auto"
     average: float = Field(default=0.99, ge=0, lt=1)
     xla: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     checkpoint_every: Count = 1000  # steps; also at the end of every epoch
     negatives: Negatives = Negatives()
+
+    def optimizer_over(self, items: int) -> str:
+        """The optimizer for a catalogue of so many items: never "auto"."""
+        if self.optimizer != "auto":
+            return self.optimizer
+        return "adam" if self.negatives.covers(items) else "lazy_adam"
 
     @model_validator(mode="after")
     def _says_nothing_idle(self) -> Train:

@@ -25,12 +25,13 @@ class Step:
 
     def __init__(self, model: TwoTower, log: Log, train: Train, rate: Rate, like: Mapping[str, np.ndarray]) -> None:
         self._model, self._log, self._train = model, log.on_device(), train
-        self.optimizer = optimizer(train.optimizer, rate, train.precision)
+        name = train.optimizer_over(model.size)
+        self.optimizer = optimizer(name, rate, train.precision)
         self.optimizer.build(model.trainable_variables)
         self.signature = _signature(like)
         self.average = None
         if train.average:
-            self.average = Average(model.trainable_variables, train.average, train.optimizer in BY_ROWS)
+            self.average = Average(model.trainable_variables, train.average, name in BY_ROWS)
         self._gradients = traced(self._loss_and_gradients, jit_compile=True) if train.xla else None
         self._call = traced(self._step, input_signature=[self.signature])
 

@@ -132,7 +132,6 @@ def test_bad_overrides_name_the_key(override: str, message: str) -> None:
             {"towers": {"history": {"encoder": "gru", "position": "none"}}},
             "position = 'none' does nothing where encoder",
         ),
-        ({"towers": {"history": {"encoder": "mean", "layers": 3}}}, "layers = 3 does nothing where encoder = 'mean'"),
         ({"towers": {"cross_layers": 3}}, 'cross_layers = 3 does nothing where top = "mlp", expected 2'),
         ({"train": {"target": "next", "horizon": "7d"}}, "horizon = '7d' does nothing where target = \"next\""),
         ({"train": {"gbce_t": 0.5}}, 'train: gbce_t = 0.5 does nothing where loss = "softmax", expected 0.75'),

@@ -46,6 +46,7 @@ def _tensors(batch):
 @pytest.mark.slow
 def test_compiled_by_xla_a_step_does_what_it_does_uncompiled():
     changes = READ_BY_MEAN | {"train.negatives": {"whole_catalogue_below": 0, "in_batch": 0, "uniform": 16}}
+    changes |= {"train.optimizer": "adam"}  # by rows, one whose gradient is rounding alone moves as far as any
     plain, compiled = _Case(changes), _Case(changes | {"train.xla": True})
     for case in (plain, compiled):  # XLA draws other numbers, so every item is drawn once
         case.model.sampler._even = lambda: tf.range(world.ITEMS)
@@ -80,6 +81,15 @@ def test_gradients_too_large_for_float16_are_no_step_until_the_scale_fits():
     losses = [float(case.step(_tensors(case.batches[0]))) for _ in range(25)]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - 1
+
+
+@pytest.mark.parametrize(
+    ("whole", "name", "made"), [(0, "auto", "LazyAdam"), (10_000, "auto", "Adam"), (0, "adam", "Adam")]
+)
+def test_rows_are_moved_one_by_one_where_items_are_drawn(whole, name, made):
+    case = _Case(READ_BY_MEAN | {"train.optimizer": name, "train.negatives": {"whole_catalogue_below": whole}})
+    assert type(case.step.optimizer).__name__ == made
+    assert bool(case.step.average.kept_then) == (made == "LazyAdam")
 
 
 def test_a_rate_is_lowered_whatever_wraps_the_optimizer():
