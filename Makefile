@@ -53,8 +53,8 @@ bench-calibration: install  ## plain transformers on that file under the losses 
 bench-onboarding: install  ## newcomers of the demo who choose a category or an item, and short histories (10 minutes)
 	$(BIN)/python -m tests.bench.onboarding
 
-bench-cold: install  ## items that nobody has taken yet, a tenth of the demo's held out (10 minutes); SEEDS=3
-	$(BIN)/python -m tests.bench.cold --seeds $(or $(SEEDS),1)
+bench-cold: install  ## items that nobody has taken yet, a tenth of the demo's held out (10 minutes); SEEDS=3 ARGS="--undated trend.undated=new"
+	$(BIN)/python -m tests.bench.cold --seeds $(or $(SEEDS),1) $(ARGS)
 
 bench-training: install  ## how fast towers train, against the TFRS tutorial on MovieLens 1M (20 minutes); DATA=folder of ml-1m
 	$(BIN)/python -m tests.bench.training $(or $(DATA),data/ml-1m)

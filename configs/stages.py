@@ -171,9 +171,14 @@ class Trend(Section):
     It is the rate at which an item is taken, over that of an average item, in all the time that it was listed and in
     the last windows. As long as little is known it stays near the next longer window's, and that of all time near the
     average; `prior` is the number of events expected of an average item at which both count the same.
+
+    An item without a date that nobody has taken is `undated`: "old", there since the log began and unwanted ever since,
+    or "new", just listed. Which of them new ones are, nothing says: old, none is found; new, all that nobody wants
+    compete with what is taken. With `data.items.available_from` there is nothing to choose.
     """
 
     enabled: bool = True  # without it towers know items by their ids and content alone
+    undated: Literal["old", "new"] = "old"
     windows: tuple[Duration, ...] = ()  # default: 1d, 7d, 30d; without a clock 1, 5 and 25 % of the log
     bucket: Duration | None = None  # how often it is counted anew; default: 1d, or 1 % of the log
     prior: float = Field(default=10.0, gt=0)

@@ -74,7 +74,12 @@ class Dataset:
 
     def trend_at(self, cut: Cut) -> np.ndarray:
         """Trend columns of every item as of `cut`, [N, t]."""
-        return trend_at(self.trend, self.past(cut), self.available, cut.moment)
+        past, listed = self.past(cut), self.available
+        if self.config.trend.undated == "new":
+            untaken = np.bincount(past.item, minlength=self.n_items) == 0
+            undated = self.tables.items["available_from"].isna().to_numpy()
+            listed = np.where(untaken & undated, cut.moment, listed)
+        return trend_at(self.trend, past, listed, cut.moment)
 
     @property
     def filter_seen(self) -> bool:

@@ -6,7 +6,8 @@ else is the train stage as it is, and lists are ranked exactly over the whole ca
 
 Warm recall (targets that are not held out) is compared with towers that were fitted on the same log without measures
 for cold items: no id is ever hidden, no item ever seen as new. Choices are made with `--choose`, which moves all
-windows before the validation cut's and holds out other items: the test window is never looked at.
+windows before the validation cut's and holds out other items: the test window is never looked at. `--undated` takes
+the dates of all items away.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
 from configs.load import builtin, load
@@ -56,7 +58,7 @@ class Recall:
     places: np.ndarray
 
 
-def measure(seeds: int, choose: bool, overrides: list[str]) -> list[Row]:
+def measure(seeds: int, choose: bool, undated: bool, overrides: list[str]) -> list[Row]:
     """A world of held-out items for each seed, which is the towers' too."""
     rows: list[Row] = []
     prepared = run_until(open_run(load(builtin("demo"), overrides)), "prepare", Progress())  # one world for all
@@ -66,14 +68,14 @@ def measure(seeds: int, choose: bool, overrides: list[str]) -> list[Row]:
             prefix = f"seed {seed}: " if seeds > 1 else ""
             rows += [
                 Row(prefix + row.what, row.value, row.unit, row.reference, row.goal, row.ok)
-                for row in _rows(config, prepared, Path(folder), CHOOSING if choose else TEST)
+                for row in _rows(config, prepared, Path(folder), CHOOSING if choose else TEST, undated)
             ]
     return rows
 
 
-def _rows(config: Config, prepared: Path, folder: Path, shares: tuple[float, ...]) -> Iterator[Row]:
+def _rows(config: Config, prepared: Path, folder: Path, shares: tuple[float, ...], undated: bool) -> Iterator[Row]:
     config, cut, end = _moved(config, prepared, shares)
-    held_out = hold_out(prepared, folder / "prepare", cut, end, np.random.default_rng([config.seed, cut]))
+    held_out = hold_out(prepared, folder / "prepare", cut, end, np.random.default_rng([config.seed, cut]), undated)
     towers = _fitted(config, folder, "with", held_out)
     plain = _fitted(without_measures(config), folder, "without", held_out)
     dataset = load_dataset(config, folder / "prepare")
@@ -121,7 +123,9 @@ def _moved(config: Config, prepared: Path, shares: tuple[float, ...]) -> tuple[C
     return config.model_copy(update={"split": split}), moments[2], moments[3] + (shares[3] == 1)
 
 
-def hold_out(prepared: Path, folder: Path, cut: int, end: int, rng: np.random.Generator) -> np.ndarray:
+def hold_out(
+    prepared: Path, folder: Path, cut: int, end: int, rng: np.random.Generator, undated: bool = False
+) -> np.ndarray:
     """Write prepared tables in which a tenth of the items are new at `cut`, and which end before `end`; [N] bool."""
     folder.mkdir()
     items, events = pq.read_table(prepared / "items.parquet").to_pandas(), pq.read_table(prepared / "events.parquet")
@@ -132,6 +136,8 @@ def hold_out(prepared: Path, folder: Path, cut: int, end: int, rng: np.random.Ge
     kept = (time < end) & ~(held_out[item] & (time < cut))
     pq.write_table(events.filter(kept), folder / "events.parquet")
     items.loc[held_out, "available_from"] = cut
+    if undated:
+        items["available_from"] = pd.array([pd.NA] * len(items), "Int64")
     items.to_parquet(folder / "items.parquet")
     (folder / "queries.parquet").write_bytes((prepared / "queries.parquet").read_bytes())
     return held_out
@@ -189,5 +195,6 @@ if __name__ == "__main__":
     parser.add_argument("overrides", nargs="*", help="key=value, as with --set")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--choose", action="store_true", help="on earlier windows and with other items held out")
+    parser.add_argument("--undated", action="store_true", help="no item has a date")
     arguments = parser.parse_args()
-    bench("cold", lambda: measure(arguments.seeds, arguments.choose, arguments.overrides))
+    bench("cold", lambda: measure(arguments.seeds, arguments.choose, arguments.undated, arguments.overrides))

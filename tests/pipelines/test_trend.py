@@ -1,6 +1,7 @@
 """Trends: by hand, table against moment, and that no future reaches today's columns."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from configs.errors import ConfigError
@@ -153,3 +154,19 @@ def test_windows_that_buckets_make_alike_or_longer_are_refused(told):
 
 def test_windows_of_some_long_buckets_are_counted_in_these():
     assert trend_of(world.config({"trend": {"bucket": "14d", "windows": ["30d", "14d"]}}), _log()).widths == (2, 1)
+
+
+def test_an_undated_item_that_nobody_took_is_as_old_as_the_log_or_just_listed():
+    log, items = world.log(), world.items()
+    log = log.take(np.flatnonzero(log.item != 4))
+    items["available_from"] = pd.array([world.START if row == 5 else pd.NA for row in range(len(items))], "Int64")
+    log = log.take(np.flatnonzero(log.item != 5))
+    trends = {}
+    for undated in ("old", "new"):
+        data = world.dataset(world.config({"trend.undated": undated}), log, items)
+        trends[undated] = data.trend_at(data.cuts.test)
+    np.testing.assert_array_equal(trends["new"][4], 0)
+    assert (trends["old"][4] == trends["old"][5]).all()  # dated at the log's start, and unwanted
+    others = np.arange(len(items)) != 4
+    taken = trends["new"][others, :-1] - trends["old"][others, :-1]
+    assert np.abs(taken).max() < 0.02  # others are held against one item less
