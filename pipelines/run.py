@@ -15,6 +15,7 @@ from pathlib import Path
 from configs.schema import Config
 from pipelines import sources
 from pipelines.progress import Progress
+from pipelines.shortages import naming_disk
 from pipelines.stage import Run, Stage, StageError, late
 
 RUNS = Path("runs")
@@ -115,7 +116,7 @@ def publish_run(work: Run, policy: str, progress: Progress) -> tuple[Path | None
 def _publish(work: Run, exported: Path, progress: Progress) -> tuple[Path | None, str]:
     from pipelines.publish import BUNDLE, CORE, GateFailed, publish
 
-    with progress.stage("publish"):
+    with progress.stage("publish"), naming_disk(work.config.publish.root):
         try:
             return publish(exported / BUNDLE, work.config.publish.root, exported / CORE), ""
         except GateFailed as failed:
@@ -126,5 +127,5 @@ def report_run(work: Run, progress: Progress) -> Path:
     """Write the report of whatever has run; never cached, it is quick."""
     from pipelines.report import report
 
-    with progress.stage("report"):
+    with progress.stage("report"), naming_disk(work.folder):
         return report(work.config, work.results, work.folder / "report")

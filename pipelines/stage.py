@@ -26,6 +26,7 @@ from configs.schema import Config
 from configs.version import VERSION, code_version
 from pipelines.files import write_whole
 from pipelines.progress import Progress
+from pipelines.shortages import naming_disk
 
 Inputs = Mapping[str, Path]
 _MADE_FROM = "made-from.json"  # in each result: the results it was made from, by stage
@@ -101,10 +102,11 @@ class Run:
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
         inputs = {name: self.folder / name for name in stage.after}
-        with progress.stage(stage.name):
-            stage.work(self.config, inputs, partial, progress)
         made_from = {name: path.resolve().name for name, path in inputs.items()}
-        (partial / _MADE_FROM).write_text(json.dumps(made_from) + "\n")
+        with naming_disk(self._store):
+            with progress.stage(stage.name):
+                stage.work(self.config, inputs, partial, progress)
+            (partial / _MADE_FROM).write_text(json.dumps(made_from) + "\n")
         partial.rename(result)
 
     def _key(self, stage: Stage) -> str:

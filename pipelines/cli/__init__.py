@@ -18,6 +18,7 @@ from configs.errors import UserError
 from pipelines.cli import bundles, runs, serving
 from pipelines.cli.words import settings
 from pipelines.experiment.cli import app as experiments
+from pipelines.shortages import shortage
 
 _INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
@@ -50,9 +51,10 @@ def main() -> None:
         if done.code == _INTERRUPTED:
             print("stopped; run the same command again: it goes on from what is finished", file=sys.stderr)
         raise
-    except (UserError, OSError) as error:
-        _fail(str(error), 2)
     except Exception as error:
+        told = shortage(error) or error
+        if isinstance(told, (UserError, OSError)):
+            _fail(str(told), 2)
         _fail(f"unexpected {type(error).__name__}: {error} (twinspire --debug ... shows where)", 1)
 
 

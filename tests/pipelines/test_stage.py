@@ -7,6 +7,7 @@ import pytest
 
 from configs.errors import ConfigError
 from pipelines.progress import Progress
+from pipelines.shortages import DiskFull
 from pipelines.stage import Run, Stage, StageError, config_of
 from tests import world
 
@@ -54,6 +55,15 @@ def test_a_stage_runs_again_when_an_extra_that_it_uses_has_been_installed(pipeli
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert pipeline.run() == ["first", "second"]
     assert pipeline.run() == []
+
+
+def test_a_full_disk_is_that_of_the_results(pipeline, tmp_path):
+    def full(config, inputs, out, progress):
+        raise OSError("28800 requested and 11232 written")
+
+    pipeline.stages[1] = replace(pipeline.stages[1], work=full)
+    with pytest.raises(DiskFull, match=rf"^no space left on {tmp_path}/\.stages; free some and run"):
+        pipeline.run()
 
 
 def test_a_stage_runs_once(pipeline):
