@@ -13,5 +13,9 @@ class DataError(UserError):
     """The tables cannot be used."""
 
 
+class DivergedError(DataError):
+    """Training left the numbers: these settings are too wild for this data."""
+
+
 class BackendError(UserError):
     """TensorFlow was set up otherwise before twinspire could do it."""

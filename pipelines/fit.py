@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.errors import DataError
+from configs.errors import DivergedError
 from configs.stages import Train
 from pipelines.examples import Batch, Examples
+from pipelines.files import remove_whole
 from pipelines.progress import Progress
 from pipelines.step import Rate, Step
 from towers.backend import tf
@@ -20,6 +21,7 @@ from towers.retrieval import Log, TwoTower
 
 Scalars = Mapping[str, float]
 _AHEAD = 2  # batches
+_CHECKPOINT, _BEST_EPOCH = "checkpoint", "best_epoch/.ATTRIBUTES/VARIABLE_VALUE"  # folder, and a name within
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Trainer:
 
     Checkpoints, after every epoch and every so many steps within it, hold weights, optimizer and counters; since
     examples and dropout are drawn from (seed, epoch, step), a fit that is killed and started again ends where an
-    undisturbed one ends. Batches are assembled while the step before is at work.
+    undisturbed one ends; where a checkpoint is damaged it starts from the first epoch. Batches are assembled while the
+    step before is at work.
     """
 
     def __init__(
@@ -55,8 +58,11 @@ class Trainer:
             best_epoch=self._best_epoch,
             best_recall=self._best_recall,
         )
-        self._manager = tf.train.CheckpointManager(checkpoint, str(folder / "checkpoint"), max_to_keep=1)
         self._best = folder / "best"
+        self._damage = _damage(folder / _CHECKPOINT, self._best)
+        if self._damage:
+            remove_whole(folder / _CHECKPOINT)
+        self._manager = tf.train.CheckpointManager(checkpoint, str(folder / _CHECKPOINT), max_to_keep=1)
 
     def fit(
         self,
@@ -73,9 +79,9 @@ class Trainer:
 
         An epoch without a rise is undone, and the next goes on from the best weights at a lower rate: towers that
         end at a full rate are noisy, and what is built on their scores is then unfit for refitted, settled ones. With
-        `train.rate_cut` at 1 training goes on from where it is, at the rate it has.
+        `train.rate_cut` at 1 training goes on from where it is, at the rate it has. Raises: DivergedError.
         """
-        self._manager.restore_or_initialize()
+        self._resume(progress)
         while int(self._epoch) < max_epochs and int(self._epoch) - int(self._best_epoch) < patience:
             scalars = self._run_epoch(progress, before_epoch)
             epoch = self._end_epoch()
@@ -102,14 +108,23 @@ class Trainer:
         record: Callable[[int, Scalars], None],
         before_epoch: Callable[[int], None] | None = None,
     ) -> None:
-        """Train for a number of epochs decided beforehand: a refit, which nothing may be chosen on."""
-        self._manager.restore_or_initialize()
+        """Train for a number of epochs decided beforehand: a refit, which nothing may be chosen on.
+
+        Raises: DivergedError.
+        """
+        self._resume(progress)
         while int(self._epoch) < epochs:
             scalars = self._run_epoch(progress, before_epoch)
             epoch = self._end_epoch()
             self._manager.save()
             record(epoch, scalars)
         self._step.settle()
+
+    def _resume(self, progress: Progress) -> None:
+        """Go on from the last checkpoint, where there is one."""
+        if self._damage:
+            progress.say(f"the last checkpoint is damaged and was removed; this fit begins anew ({self._damage})")
+        self._manager.restore_or_initialize()
 
     def _run_epoch(self, progress: Progress, before_epoch: Callable[[int], None] | None) -> dict[str, float]:
         """What is left of the epoch under way."""
@@ -124,15 +139,23 @@ class Trainer:
         ):
             total += float(self._step(batch))
             if not math.isfinite(total):
-                raise DataError(_diverged(number + 1, done))
+                raise diverged("the loss is no number", f"at step {done} of epoch {number + 1}")
             examples += int(np.count_nonzero(batch["weight"]))
             if done % self._every == 0:
+                self._refuse_diverged(done)
                 self._done.assign(done)
                 self._total_loss.assign(total)
                 self._manager.save()
             progress.advance()
+        self._refuse_diverged(done)
         seconds = time.perf_counter() - started
-        return {"loss": total / max(done, 1), "seconds": seconds, "examples_per_second": examples / seconds}
+        pace = {"examples_per_second": examples / seconds} if examples else {}  # none where a resume had no step to do
+        return {"loss": total / max(done, 1), "seconds": seconds, **pace}
+
+    def _refuse_diverged(self, done: int) -> None:
+        """A step's loss is that of the weights before it: what the last step did to them shows in no loss."""
+        if not self._step.finite():
+            raise diverged("weights are no numbers", f"after step {done} of epoch {int(self._epoch) + 1}")
 
     def _end_epoch(self) -> int:
         self._done.assign(0)
@@ -140,10 +163,11 @@ class Trainer:
         return int(self._epoch.assign_add(1))
 
 
-def _diverged(epoch: int, step: int) -> str:
-    return (
-        f"train: the loss is no number any more at step {step} of epoch {epoch}, expected it to fall; lower "
-        "train.learning_rate, or raise towers.temperature"
+def diverged(what: str, where: str) -> DivergedError:
+    """The error that names what is no number any more, and where that was seen."""
+    return DivergedError(
+        f"train: {what} any more {where}, expected a loss that falls; lower train.learning_rate, or raise "
+        "towers.temperature"
     )
 
 
@@ -164,3 +188,29 @@ def save_weights(model: TwoTower, folder: Path) -> None:
 def load_weights(model: TwoTower, folder: Path) -> None:
     """Read what `save_weights` wrote into a model of the same config."""
     tf.train.Checkpoint(model=model).read(str(folder / "weights")).expect_partial()
+
+
+def _damage(checkpoints: Path, best: Path) -> str:
+    """What is wrong with the last checkpoint, or with the best weights that it counts on; empty where nothing is.
+
+    All of it is read before any is restored: a model that was restored by half is none to begin anew with.
+    """
+    try:
+        if not (checkpoints / "checkpoint").is_file():  # which names the last one
+            return ""
+        last = tf.train.get_checkpoint_state(str(checkpoints))
+        if last is None:
+            return f"{checkpoints / 'checkpoint'} cannot be read"
+        if _read_all(last.model_checkpoint_path).get_tensor(_BEST_EPOCH):
+            _read_all(str(best / "weights"))
+    except (ValueError, LookupError, tf.errors.OpError) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def _read_all(path: str) -> tf.train.CheckpointReader:
+    """The reader of a checkpoint, every tensor of which could be read."""
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)
+    return reader

@@ -23,7 +23,7 @@ from pipelines.evaluation.ranking import rank_targets
 from pipelines.evaluation.slices import request_slices
 from pipelines.examples import Examples
 from pipelines.files import remove_whole
-from pipelines.fit import Fitted, Rate, Trainer, load_weights, save_weights
+from pipelines.fit import Fitted, Rate, Trainer, diverged, load_weights, save_weights
 from pipelines.fit_mixing import fit_mixing
 from pipelines.mining import miner
 from pipelines.mixing import load_mixing
@@ -31,6 +31,7 @@ from pipelines.progress import Progress
 from pipelines.sequences import Sequences
 from pipelines.split import Cut
 from pipelines.stage import Inputs
+from pipelines.tables import Requests
 from pipelines.trend import listed_times, trends_of
 from pipelines.vectors import Vectors
 from towers.backend import keras, tf
@@ -41,6 +42,7 @@ from towers.retrieval import Log, TwoTower
 
 Record = Callable[[int, Mapping[str, float]], None]
 _LOG = "log"  # what a fit reads, while it lasts
+_PROBES = 8  # requests whose scores tell whether towers diverged
 _JUDGES = 10_000  # validation requests, at most: each epoch ranks the whole catalogue for all of them
 SELECTED, FOR_RANKER, REFITTED = "selected", "for-ranker", "refitted"  # fitted up to validation, ranker, test
 
@@ -132,11 +134,12 @@ def _select(
     log = _log(dataset, examples, cut)
     trainer = _trainer(dataset, encoded, model, examples, log, cut, config.train.learning_rate, folder)
     mining = miner(dataset, encoded, model, cut, log.sources.mined, config.train.negatives.hard_from)
-    eligible, requests = dataset.eligible(cut), dataset.validation_requests.drawn(_JUDGES, config.seed)
+    eligible, requests = dataset.eligible(cut), judges(dataset)
     trend = dataset.trend_at(cut)
 
     def validate() -> Mapping[str, float]:
         vectors = Vectors(config, model, encoded, trend)
+        _refuse_diverged(vectors, requests)
         candidates = rank_targets(vectors.score, requests, config.gate.k, eligible, dataset.filter_seen)
         recall = per_request(candidates, requests.targets, config.gate.k)["recall"]
         ndcg = per_request(candidates, requests.targets, config.gate.list_k)["ndcg"]
@@ -145,6 +148,11 @@ def _select(
         return {"recall": float(recall.mean()), "ndcg": float(ndcg.mean()), **by_slice}
 
     return trainer.fit(config.train.max_epochs, config.train.patience, validate, progress, record, mining)
+
+
+def judges(dataset: Dataset) -> Requests:
+    """The validation requests that epochs are judged by."""
+    return dataset.validation_requests.drawn(_JUDGES, dataset.config.seed)
 
 
 def refit(
@@ -156,7 +164,10 @@ def refit(
     progress: Progress,
     record: Record,
 ) -> None:
-    """Go on from the model's weights with all events before `cut`, for a number of epochs set beforehand."""
+    """Go on from the model's weights with all events before `cut`, for a number of epochs set beforehand.
+
+    Raises: DivergedError.
+    """
     train = dataset.config.train
     examples = _examples(dataset, encoded, cut, folder / _LOG)
     # with nothing to stop it at a good moment, the rate falls to zero instead
@@ -165,8 +176,17 @@ def refit(
     trainer = _trainer(dataset, encoded, model, examples, log, cut, falling, folder)
     # towers that are fitted already may be mined from the first epoch on
     trainer.fit_fixed(train.refit_epochs, progress, record, miner(dataset, encoded, model, cut, log.sources.mined, 1))
+    _refuse_diverged(Vectors(dataset.config, model, encoded, dataset.trend_at(cut)), dataset.validation_requests)
     save_weights(model, folder / "best")
     remove_whole(folder / _LOG)
+
+
+def _refuse_diverged(vectors: Vectors, requests: Requests) -> None:
+    """Weights can all be numbers where what is worked out of them is not, and then no step shows it but the next."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        scores = vectors.score(requests.take(np.arange(min(len(requests), _PROBES))))
+    if not np.isfinite(scores).all():
+        raise diverged("scores are no numbers", "when the epoch ends")
 
 
 def _examples(dataset: Dataset, encoded: Encoded, cut: Cut, folder: Path) -> Examples:
@@ -217,7 +237,9 @@ def _recorder(board: tf.summary.SummaryWriter, prefix: str, progress: Progress) 
                 tf.summary.scalar(f"{prefix}/{name}", value, step=epoch)
         board.flush()
         shown = ("loss", "recall", "ndcg")
-        line = "  ".join(f"{name} {scalars[name]:.4f}" for name in shown if name in scalars)
-        progress.say(f"{prefix} epoch {epoch:>2}  {line}  {scalars['examples_per_second']:,.0f} examples/s")
+        parts = [f"{name} {scalars[name]:.4f}" for name in shown if name in scalars]
+        if "examples_per_second" in scalars:
+            parts.append(f"{scalars['examples_per_second']:,.0f} examples/s")
+        progress.say("  ".join([f"{prefix} epoch {epoch:>2}", *parts]))
 
     return record

@@ -1,9 +1,11 @@
 """Fitting: exact resume after a kill at any moment, early stopping, and that there is something to learn."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from configs.errors import DataError
+from configs.errors import DataError, DivergedError
 from pipelines.evaluation.ranking import rank
 from pipelines.fit import Trainer, feed, load_weights, save_weights
 from pipelines.progress import Progress
@@ -24,11 +26,14 @@ class _Killed(BaseException):
 
 
 class _Watch(Progress):
-    """Counts steps and kills the fit at one of them."""
+    """Counts steps and kills the fit at one of them; keeps what is said."""
 
     def __init__(self, kill_at=None):
         super().__init__(quiet=True)
-        self.steps, self._kill_at = 0, kill_at
+        self.steps, self.said, self._kill_at = 0, [], kill_at
+
+    def say(self, text):
+        self.said.append(text)
 
     def advance(self, steps=1):
         self.steps += 1
@@ -162,6 +167,62 @@ def test_a_fit_killed_within_an_epoch_goes_on_from_its_last_checkpoint(average, 
     assert _same(resumed, undisturbed)
 
 
+def _halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("checkpoint/ckpt-1.data-00000-of-00001", _halve),
+        ("checkpoint/ckpt-1.data-00000-of-00001", Path.unlink),
+        ("checkpoint/ckpt-1.index", _halve),
+        ("checkpoint/checkpoint", _empty),
+        ("checkpoint/checkpoint", lambda path: path.write_bytes(b"\0" * 99)),
+        ("best/weights.data-00000-of-00001", _halve),
+    ],
+)
+def test_a_fit_whose_checkpoint_is_damaged_says_so_and_begins_anew(case, tmp_path, name, damage, undisturbed):
+    def fit(watch):
+        model, trainer = case.start(tmp_path)
+        trainer.fit(2, 2, case.scripted(model, [0.1, 0.2]), watch, _nothing)
+        return model
+
+    with pytest.raises(_Killed):
+        fit(_Watch(kill_at=case.steps(1) + 1))
+    damage(tmp_path / name)
+    watch = _Watch()
+    assert _same(_weights(fit(watch)), undisturbed)
+    assert watch.steps == case.steps(2)
+    (said,) = watch.said
+    assert said.startswith("the last checkpoint is damaged and was removed; this fit begins anew (")
+    assert "\n" not in said
+
+
+@pytest.fixture(scope="module")
+def undisturbed(case, tmp_path_factory):
+    """Weights after two epochs."""
+    model, trainer = case.start(tmp_path_factory.mktemp("undisturbed"))
+    trainer.fit(2, 2, case.scripted(model, [0.1, 0.2]), _Watch(), _nothing)
+    return _weights(model)
+
+
+def test_an_epoch_that_was_over_but_not_counted_has_no_pace(tmp_path):
+    case = _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 400, "train.checkpoint_every": 1})
+    _, trainer = case.start(tmp_path)
+    with pytest.raises(_Killed):
+        trainer.fit_fixed(1, _Watch(kill_at=case.steps(1)), _nothing)
+    _, trainer = case.start(tmp_path)
+    watch, epochs = _Watch(), []
+    trainer.fit_fixed(1, watch, lambda number, scalars: epochs.append(scalars))
+    assert watch.steps == 0
+    assert set(epochs[0]) == {"loss", "seconds"}
+
+
 def test_what_is_validated_and_kept_is_the_moving_average(tmp_path):
     case = _Case(IDS_ALONE | READ_BY_MEAN | {"train.batch": 200, "train.average": 0.9})
     model, trainer = case.start(tmp_path)
@@ -271,6 +332,19 @@ def test_a_loss_that_is_no_number_ends_the_fit_at_its_step(tmp_path):
     ) as told:
         trainer.fit_fixed(2, Progress(quiet=True), _nothing)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("every", [1, 100])
+def test_weights_that_a_last_step_made_no_numbers_are_never_saved(every, tmp_path):
+    """An epoch of one step: its loss is that of the weights before it, and is fine."""
+    leap = {"train.batch": 100_000, "train.learning_rate": 1e39, "train.checkpoint_every": every}
+    case = _Case(IDS_ALONE | READ_BY_MEAN | leap)
+    assert case.steps(1) == 1
+    _, trainer = case.start(tmp_path)
+    said = r"^train: weights are no numbers any more after step 1 of epoch 1, .*lower train\.learning_rate"
+    with pytest.raises(DivergedError, match=said):
+        trainer.fit_fixed(1, Progress(quiet=True), _nothing)
+    assert not list(tmp_path.rglob("*.index"))
 
 
 def test_the_end_of_an_epoch_waits_for_no_tuner(case):
