@@ -13,6 +13,13 @@ from pipelines.progress import Progress
 if TYPE_CHECKING:
     from pipelines.tune.outcome import Outcome
 
+TRIALS, BEST = "trials.json", "best.toml"  # in a search's folder: what was tried, and the best config so far
+
+
+def is_search(folder: Path) -> bool:
+    """Whether a folder is that of a search, and of no run."""
+    return (folder / TRIALS).is_file()
+
 
 def tune(config: Config, root: Path, progress: Progress) -> Outcome:
     """Search the space that `config.tune` names, in a folder of `root`; what was tried before is not tried again.

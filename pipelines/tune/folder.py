@@ -17,13 +17,15 @@ from pipelines.dataset import load_dataset
 from pipelines.files import write_whole
 from pipelines.progress import Progress
 from pipelines.run import STAGES
+from pipelines.shortages import naming_disk
 from pipelines.stage import Run, locked
+from pipelines.tune import TRIALS
 from pipelines.tune.log import write_experiment
 from pipelines.tune.outcome import Outcome, importance, write_best
 from pipelines.tune.search import Record, Tried, search, study_of
 from pipelines.tune.space import knobs
 
-_TRIALS, _SCRATCH = "trials.json", ".trial"
+_SCRATCH = ".trial"
 
 
 def tune_in_folder(config: Config, root: Path, progress: Progress) -> Outcome:
@@ -38,18 +40,26 @@ def tune_in_folder(config: Config, root: Path, progress: Progress) -> Outcome:
         tried = trials_on(data, work.folder)
         if not tried:
             _begin(work.folder, logs, progress)
+            keep(tried, data, work.folder)
         write_experiment(logs, searched, config.gate.k, config.gate.list_k)
 
         def attempt(changed: Config, record: Record) -> None:
             fit(changed, prepared, work.folder / _SCRATCH, progress, record)
 
-        for one in search(config, searched, tried, attempt, logs, progress):
-            tried.append(one)
-            keep(tried, data, work.folder)
-        mattered = importance(study_of(config, searched, tried))
-        outcome = Outcome(config, tuple(tried), mattered, work.folder)
-        write_best(outcome)
-    return outcome
+        with naming_disk(work.folder):
+            for one in search(config, searched, tried, attempt, logs, progress):
+                tried.append(one)
+                keep(tried, data, work.folder)
+                write_best(config, tried, work.folder)
+            write_best(config, tried, work.folder)  # where who was killed had kept a trial, and no more
+    mattered = importance(study_of(config, searched, tried))
+    return Outcome(config, tuple(tried), mattered, work.folder, _judges(config, prepared))
+
+
+def _judges(config: Config, prepared: Path) -> int:
+    from pipelines.train import judges
+
+    return len(judges(load_dataset(config, prepared)))
 
 
 def _begin(folder: Path, logs: Path, progress: Progress) -> None:
@@ -65,16 +75,16 @@ def _aside(data: str) -> str:
 def keep(tried: Sequence[Tried], data: str, folder: Path) -> None:
     """Write the trials that are over, and the name of the prepared data they were made on."""
     kept = {"data": data, "trials": [asdict(one) for one in tried]}
-    write_whole(folder / _TRIALS, json.dumps(kept, indent=1) + "\n")
+    write_whole(folder / TRIALS, json.dumps(kept, indent=1) + "\n")
 
 
 def trials_on(data: str, folder: Path) -> list[Tried]:
     """What `keep` wrote; trials on other data (or made by other code) cannot be compared and are put aside."""
-    if not (folder / _TRIALS).is_file():
+    if not (folder / TRIALS).is_file():
         return []
-    kept = json.loads((folder / _TRIALS).read_text(encoding="utf-8"))
+    kept = json.loads((folder / TRIALS).read_text(encoding="utf-8"))
     if kept["data"] != data:
-        (folder / _TRIALS).rename(folder / _aside(kept["data"]))
+        (folder / TRIALS).rename(folder / _aside(kept["data"]))
         return []
     return [Tried(**one | {"curve": tuple(one["curve"])}) for one in kept["trials"]]
 
@@ -92,9 +102,9 @@ def fit(config: Config, prepared: Path, scratch: Path, progress: Progress, recor
 
     shutil.rmtree(scratch, ignore_errors=True)  # of a trial that was killed
     scratch.mkdir()
+    keras.backend.clear_session()
+    gc.collect()  # models hold themselves in circles, and an error that ends a trial holds its model until here
     try:
         try_towers(load_dataset(config, prepared), scratch, progress, record)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        keras.backend.clear_session()
-        gc.collect()  # models hold themselves in circles

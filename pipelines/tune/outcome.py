@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from configs.schema import Config
 from pipelines.files import write_whole
+from pipelines.tune import BEST
 from pipelines.tune.search import Tried, shown, used
 from pipelines.tune.space import with_values
 from pipelines.tune.toml import as_toml, literal
@@ -22,12 +24,14 @@ _ENOUGH = 10  # finished trials below which importances say more of chance than 
 @dataclass(frozen=True)
 class Outcome:
     """What was tried, in the order it ran; importance: each key's share of the differences in recall, empty while too
-    few trials have finished; folder: where best.toml, trials.json and the logs are."""
+    few trials have finished; folder: where best.toml, trials.json and the logs are; requests: how many of the
+    validation window recall is a mean over."""
 
     config: Config
     tried: tuple[Tried, ...]
     importance: dict[str, float]
     folder: Path
+    requests: int
 
     @property
     def start(self) -> Tried:
@@ -37,12 +41,12 @@ class Outcome:
     @property
     def best(self) -> Tried:
         """The best of those that were not given up; never worse than the start."""
-        return max((one for one in self.tried if one.counts), key=lambda one: one.scalars["recall"])
+        return _best(self.tried)
 
     @property
     def toml(self) -> Path:
         """The best config."""
-        return self.folder / "best.toml"
+        return self.folder / BEST
 
 
 def importance(study: optuna.Study) -> dict[str, float]:
@@ -54,15 +58,19 @@ def importance(study: optuna.Study) -> dict[str, float]:
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
 
-def write_best(outcome: Outcome) -> None:
-    """Write best.toml."""
-    config, best, start = outcome.config, outcome.best, outcome.start
+def write_best(config: Config, tried: Sequence[Tried], folder: Path) -> None:
+    """Write the best config so far."""
+    best, start = _best(tried), tried[0]
     found = (
-        f"# Trial {best.place} of {len(outcome.tried)} of twinspire tune: validation recall@{config.gate.k} "
+        f"# Trial {best.place} of {len(tried)} of twinspire tune: validation recall@{config.gate.k} "
         f"{best.scalars['recall']:.4f}, {start.scalars['recall']:.4f} at the start.\n"
         "# It was chosen for that value, which therefore flatters it; the test window is the judge.\n"
     )
-    write_whole(outcome.toml, found + as_toml(with_values(config, best.values)))
+    write_whole(folder / BEST, found + as_toml(with_values(config, best.values)))
+
+
+def _best(tried: Sequence[Tried]) -> Tried:
+    return max((one for one in tried if one.counts), key=lambda one: one.scalars["recall"])
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
@@ -84,7 +92,14 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         console.print("nothing that was tried beats the config as it stands")
         return
     gain = best.scalars["recall"] - start.scalars["recall"]
-    console.print(f"best: trial {best.place}, validation recall@{config.gate.k} {gain:+.4f} on the config as it stands")
+    console.print(
+        f"best: trial {best.place}, validation recall@{config.gate.k} {gain:+.4f} on the config as it stands, over "
+        f"{outcome.requests:,} requests"
+    )
+    console.print(
+        f"  the best of {finished} is in part the luckiest of them, and more so on few requests; run both configs and "
+        "`twinspire compare` them on the test window"
+    )
     for key, value in best.values.items():
         if value != start.values[key]:
             console.print(f"  {key} = {literal(value)}", markup=False)

@@ -16,9 +16,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from configs.errors import UserError
+from configs.errors import DivergedError, UserError
 from configs.schema import Config
 from pipelines.progress import Progress
+from pipelines.shortages import DiskFull, OutOfMemory, shortage
 from pipelines.tune.log import TrialLog
 from pipelines.tune.space import Knob, with_values
 
@@ -26,8 +27,10 @@ Record = Callable[[int, Mapping[str, float]], None]
 Attempt = Callable[[Config, Record], None]
 """Fits towers of a config, giving the scalars of each epoch ("recall", "ndcg", "loss", ...) to a record."""
 _AT_RANDOM = 6  # trials before the estimator has anything to say
+_LONGEST = 300  # characters of an error that nobody foresaw
 _UNPRUNED, _WARM_UP = 4, 2  # trials, and epochs of each further one, that are never pruned
-FINISHED, CUT_SHORT, PRUNED, REFUSED, REPEATED = "finished", "cut short", "pruned", "refused", "repeated"
+FINISHED, CUT_SHORT, PRUNED = "finished", "cut short", "pruned"
+REFUSED, FAILED, REPEATED = "refused", "failed", "repeated"
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Tried:
 
     place: from 1, which is the config as it stands; values: by key; scalars: "recall", "ndcg" and "loss" of its best
     epoch, none where it was refused; curve: the best recall up to each epoch; ended: finished, cut short (the minutes
-    were up), pruned (half of the others were better by then), refused (the values do not go together, see `why`), or
-    repeated (an earlier one's outcome).
+    were up), pruned (half of the others were better by then), refused (the values do not go together, see `why`),
+    failed (it diverged, memory ran out, or worse, see `why`), or repeated (an earlier one's outcome).
     """
 
     place: int
@@ -78,7 +81,8 @@ def search(
 ) -> Iterator[Tried]:
     """Run trials after those that are `done` until `config.tune` has had enough, yielding each when it is over.
 
-    Raises: what `attempt` raises for the config as it stands; a UserError of later trials refuses their values.
+    Raises: what `attempt` raises for the config as it stands, and later where the disk is full; else the search goes on
+    without the values that brought an error about.
     """
     done = list(done)
     while len(done) < config.tune.trials and _left(config, done) > 0:
@@ -93,7 +97,8 @@ def search(
             else:
                 with TrialLog(logs, place, trial.params) as log:
                     one = _run(config, place, values, attempt, _Watch(trial, log, progress, _left(config, done)))
-                    log.end(one.scalars | {"epochs": len(one.curve), "seconds": one.seconds}, one.ended != REFUSED)
+                    worked = one.ended not in (REFUSED, FAILED)
+                    log.end(one.scalars | {"epochs": len(one.curve), "seconds": one.seconds}, worked)
             progress.say(f"trial {place} {one.ended}{f': {one.why}' if one.why else ''}")
         done.append(one)
         yield one
@@ -167,8 +172,16 @@ def _run(config: Config, place: int, values: dict[str, Any], attempt: Attempt, w
         ended, why = PRUNED, "half of the others were better by then"
     except _OutOfTime:
         ended, why = CUT_SHORT, f"{config.tune.minutes:g} minutes are up"
-    except UserError as error:
-        if place == 1:
+    except Exception as error:
+        told = shortage(error) or error
+        if place == 1 or isinstance(told, DiskFull):
             raise
-        ended, why = REFUSED, str(error)
+        ended, why = _given_up(told)
     return Tried(place, values, ended, ended in (FINISHED, CUT_SHORT), watch.best, watch.curve, watch.seconds, why)
+
+
+def _given_up(error: Exception) -> tuple[str, str]:
+    """How an error ended a trial, and why: a search that stopped would draw the same values each time it goes on."""
+    if not isinstance(error, UserError):
+        return FAILED, " ".join(f"unexpected {type(error).__name__}: {error}".split())[:_LONGEST]
+    return FAILED if isinstance(error, (DivergedError, OutOfMemory)) else REFUSED, str(error)

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from configs.errors import ConfigError, UserError
+from configs.errors import ConfigError, DivergedError, UserError
 from configs.load import builtin, load, tomllib
 from configs.tuning import Tune
 from pipelines.report.curves import curves
-from pipelines.tune import tune
+from pipelines.tune import is_search, tune
 from pipelines.tune.folder import folder_of, keep, trials_on
 from pipelines.tune.outcome import Outcome, importance, print_outcome, write_best
 from pipelines.tune.search import study_of
@@ -225,6 +225,70 @@ def test_what_fails_at_the_start_is_the_users_to_mend(tmp_path):
         searches.run(searches.config(), tmp_path, attempt)
 
 
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (DivergedError("train: weights are no numbers any more"), "train: weights are no numbers any more"),
+        (MemoryError(), "memory ran out; lower train.batch"),
+        (
+            RuntimeError("OOM when allocating tensor with shape[9] and type float on x/device:CPU:0"),
+            "memory ran out: no",
+        ),
+        (RuntimeError("never\nseen"), "unexpected RuntimeError: never seen"),
+    ],
+)
+def test_a_trial_that_fails_is_kept_with_the_reason_and_the_search_goes_on(tmp_path, error, why):
+    def attempt(config, record):
+        peak(config, record)
+        if config.train.batch == 125:  # the best there would be
+            raise error
+
+    config = searches.config(trials=8, space={"train.batch": [125, 500]})
+    found = searches.run(config, tmp_path, attempt)
+    (failed,) = (one for one in found if one.ended == "failed")
+    assert failed.values == {"train.batch": 125}
+    assert failed.why.startswith(why)
+    assert len(found) == 8
+    assert max((one for one in found if one.counts), key=lambda one: one.scalars["recall"]).place == 1
+    assert searches.run(config, tmp_path) == found  # as read back
+    with pytest.raises(type(error)):
+        searches.run(searches.config(**{"train.batch": 125}), tmp_path / "start", attempt)
+
+
+def test_a_full_disk_ends_the_search_until_there_is_room(tmp_path):
+    def attempt(config, record):
+        if config.train.batch == 500:
+            raise OSError(28, "No space left on device")
+        peak(config, record)
+
+    config = searches.config(trials=8, space={"train.batch": [500]})
+    with pytest.raises(OSError, match="No space left"):
+        searches.run(config, tmp_path, attempt)
+    assert {one.values["train.batch"] for one in trials_on("data of today", tmp_path)} == {250}
+    assert len(searches.run(config, tmp_path)) == 8
+
+
+def test_a_killed_search_leaves_the_best_so_far(tmp_path, monkeypatch):
+    found = []
+
+    def fit(config, prepared, scratch, progress, record):
+        (folder,) = tmp_path.glob("tune-*")
+        assert is_search(folder)
+        if len(found) == 2:
+            raise _Killed
+        record(1, scalars([0.3, 0.4][len(found)]))
+        found.append(config)
+
+    monkeypatch.setattr("pipelines.tune.folder.fit", fit)
+    quick = {"data.simulated_events": 3000, "towers.hidden": [16]}
+    config = searches.config(trials=3, **quick)
+    with pytest.raises(_Killed):
+        tune(config, tmp_path, QUIET)
+    (best,) = tmp_path.glob("tune-*/best.toml")
+    assert best.read_text().startswith("# Trial 2 of 2 of twinspire tune: validation recall@")
+    assert load(best).train == found[1].train
+
+
 def test_nothing_is_tried_twice(tmp_path):
     attempt, ran = _counting()
     found = searches.run(searches.config(trials=9, space={"train.batch": [125, 500]}), tmp_path, attempt)
@@ -285,9 +349,8 @@ def test_nothing_after_the_validation_window_changes_the_search(tmp_path):
 
 def _outcome(folder, config):
     tried = searches.run(config, folder)
-    outcome = Outcome(config, tuple(tried), importance(study_of(config, knobs(config), tried)), folder)
-    write_best(outcome)
-    return outcome
+    write_best(config, tried, folder)
+    return Outcome(config, tuple(tried), importance(study_of(config, knobs(config), tried)), folder, 1650)
 
 
 def _printed(outcome):
@@ -315,6 +378,9 @@ def test_the_screen_says_what_was_tried_best_first(tmp_path):
     assert "importance of keys: cannot tell" in said
     assert "budget used: 8 of 8 trials, 0.0 minutes" in said
     assert f"towers.dropout = {outcome.best.values['towers.dropout']!r}" in said
+    gain = outcome.best.scalars["recall"] - outcome.start.scalars["recall"]
+    assert f"{gain:+.4f} on the config as it stands, over 1,650 requests" in said
+    assert "is in part the luckiest of them" in said
     only = _outcome(tmp_path / "only", searches.config(trials=1))
     assert "nothing that was tried beats the config as it stands" in _printed(only)
 
