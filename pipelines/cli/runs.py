@@ -16,6 +16,7 @@ from pipelines.cli.words import (
     RunOrConfig,
     Runs,
     command,
+    config_of_run,
     config_of_target,
     console,
     elsewhere,
@@ -44,7 +45,7 @@ def run(
     override: Override = None,
 ) -> None:
     """Run the whole pipeline: from tables to a published bundle and a report."""
-    _run(*config_of_target(target, runs, override))
+    _run(*config_of_run(target, runs, override))
 
 
 def _run(config: Any, runs: Path) -> None:

@@ -31,7 +31,18 @@ def open_run_of(target: Path, runs: Path, override: list[str] | None) -> Any:
     """The run that a folder or a TOML file names."""
     from pipelines.run import open_run
 
-    return open_run(*config_of_target(target, runs, override))
+    return open_run(*config_of_run(target, runs, override))
+
+
+def config_of_run(target: Path, runs: Path, override: list[str] | None) -> tuple[Any, Path]:
+    """As `config_of_target`, but for a search's folder: it holds the config before tuning. Raises: UserError."""
+    from pipelines.tune import BEST, is_search
+
+    if is_search(target):
+        best = target / BEST
+        following = command("run", best, *elsewhere(best, target.parent)) if best.is_file() else command("tune", target)
+        raise UserError(f"{target} is the folder of a search, expected that of a run, or a TOML file: {following}")
+    return config_of_target(target, runs, override)
 
 
 def config_of_target(target: Path, runs: Path, override: list[str] | None) -> tuple[Any, Path]:
