@@ -21,7 +21,7 @@ from pipelines.progress import Progress
 from pipelines.stage import Inputs
 from pipelines.tables import Candidates
 from pipelines.train import REFITTED, load_towers
-from pipelines.verdicts import Verdict, level_verdict, lift_verdict, save_verdicts, slice_verdict
+from pipelines.verdicts import Verdict, level_verdict, lift_verdict, passed, save_verdicts, slice_verdict
 from towers.backend import tf
 
 NAME = "candidates"
@@ -44,7 +44,7 @@ def gate(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
     save_verdicts(verdicts, out / "verdicts.json")
     np.savez(out / "candidates.npz", items=found.items, scores=found.scores)
     _write_board(dataset, verdicts, results["towers"], out / "tensorboard")
-    progress.say(summary(verdicts))
+    progress.say(summary(verdicts, config.gate.floors.min_users))
 
 
 def judge(
@@ -75,14 +75,18 @@ def judge(
             yield slice_verdict(NAME, lift, name, of_ours, of_theirs, floors.slice_lift, floors.min_users)
 
 
-def summary(verdicts: list[Verdict]) -> str:
-    """One line: the overall lift and how many checks failed."""
-    failed = [verdict for verdict in verdicts if verdict.status == "fail"]
-    first = verdicts[0]
-    state = "passed" if not failed and first.status == "pass" else "FAILED"
+def summary(verdicts: list[Verdict], min_users: int) -> str:
+    """One line: whether the gate passed, the overall lift, and how many checks failed; `min_users` as in the floors."""
+    failed, first = sum(verdict.status == "fail" for verdict in verdicts), verdicts[0]
+    if failed:
+        state = "FAILED"
+    elif passed(verdicts):
+        state = "passed"
+    else:
+        state = f"CANNOT TELL from {first.n} requests, expected at least {min_users} (gate.floors.min_users)"
     return (
         f"gate {state}: {first.metric} {first.value:+.1%} [{first.low:+.1%}, {first.high:+.1%}], "
-        f"{len(failed)} of {len(verdicts)} checks failed"
+        f"{failed} of {len(verdicts)} checks failed"
     )
 
 

@@ -65,7 +65,7 @@ def rank(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
     save_results(results, out / "results.npz")
     save_verdicts(verdicts, out / "verdicts.json")
     (out / "fitted.json").write_text(json.dumps(best) + "\n")
-    progress.say(summary(verdicts))
+    progress.say(summary(verdicts, config.gate.floors.min_users))
 
 
 def new_ranker(dataset: Dataset, encoded: Encoded) -> RankScorer:

@@ -32,7 +32,7 @@ from pipelines.report.wording import (
 )
 from pipelines.verdicts import Verdict, passed
 
-_NAME = 26  # columns of a contender; longer names are shortened
+_NAME, _CHECK = 26, 48  # columns of a contender and of a check; longer names are shortened
 _ROWS, _POINTS = 8, 3  # contenders, and points of one kind, that are shown
 _STYLES = {"pass": "green", "fail": "bold red", "cannot tell": "yellow"}
 _VERDICTS: dict[Word, str] = {"ready for an A/B test": "bold green", "not ready": "bold red"}
@@ -87,11 +87,11 @@ def checks(summary: Summary) -> Iterator[Text | Table]:
     table = blank_table("Check")
     for width in (7, 16, 7):
         table.add_column(justify="right", no_wrap=True, min_width=width)
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=max(map(len, _STYLES)))
     shown = [v for v in summary.verdicts if not passed([v]) or (v.slice == "all" and is_lift(v))]
     for verdict in shown:
         table.add_row(
-            _name(_check(verdict), "", 52),
+            _name(_check(verdict), "", _CHECK),
             verdict_value(verdict),
             verdict_bounds(verdict),
             verdict_floor(verdict),

@@ -30,6 +30,18 @@ def test_shows_contenders_checks_and_what_got_worse(won) -> None:
     assert any(line.startswith("Of 1,000 held-out items") for line in lines)
 
 
+def test_a_check_that_cannot_tell_says_so_in_full(won) -> None:
+    summary = summarise(*won)
+    first, *others = summary.verdicts
+    wide = replace(first, metric="recall@100 lift over popularity by region in the last month", status="cannot tell")
+    wide = replace(wide, value=-1.0, low=-1.234, high=1.234)
+    lines = _printed(replace(summary, verdicts=(wide, *others)), width=100).splitlines()
+    (line,) = (line for line in lines if line.startswith("candidates: recall@100"))
+    assert line.rstrip().endswith("cannot tell")
+    assert "-123.4% to +123.4%" in line
+    assert max(map(len, lines)) <= 100
+
+
 def _crowded(summary):
     """A dozen baselines, one of them known from elsewhere alone, under the longest names of metrics that are usual."""
     board = summary.board
