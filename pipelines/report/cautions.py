@@ -142,7 +142,7 @@ def model_cautions(
             f"{slices} slices are looked at with 95% intervals each and no correction: of those that are level "
             "about one in forty looks surely worse by chance alone, and one in forty surely better.",
         )
-    if training is not None and training.best_epoch == training.max_epochs:
+    if training is not None and training.cut_short:
         yield Caution(
             "warning",
             f"The towers were still improving when train.max_epochs = {training.max_epochs} ended; raise it.",

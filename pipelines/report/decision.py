@@ -139,6 +139,10 @@ def _mend(evidence: Evidence, kinds: Set[Kind]) -> Iterator[str]:
     """Where to look first, by what stands in the way."""
     if "replay" in kinds:
         yield "Export: find out why the exported graph answers otherwise before anything else."
+    training = evidence.training
+    improving = training is not None and training.cut_short
+    if training is not None and improving:
+        yield f"Towers: raise train.max_epochs; they were still improving when its {training.max_epochs} ended."
     if "few" in kinds:
         yield "Too few requests: move split.test earlier, or bring more data."
     if "alone" in kinds:
@@ -150,7 +154,7 @@ def _mend(evidence: Evidence, kinds: Set[Kind]) -> Iterator[str]:
     blocking = [v for v in evidence.verdicts if not passed([v]) and v.gate != "replay"]
     if any(not is_lift(v) for v in blocking):
         yield 'Searcher: raise index.target_recall, or set index.searcher = "exact".'
-    if any(is_lift(v) and v.slice == "all" and v.gate == "candidates" for v in blocking):
+    if not improving and any(is_lift(v) and v.slice == "all" and v.gate == "candidates" for v in blocking):
         yield "Retrieval: compare train.target and trend.windows, and look at the training curves."
     if any(is_lift(v) and v.slice == "all" and v.gate != "candidates" for v in blocking):
         yield "List: raise ranker.max_requests, or rerank.relevance towards 1."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from configs.schema import Config
 from pipelines.evaluation.bootstrap import Interval
 from pipelines.report.experiment import Experiment
-from pipelines.report.parts import Ranking
+from pipelines.report.parts import Ranking, Training
 from pipelines.report.regressions import Regression
 from pipelines.report.standings import Standings
 from pipelines.report.variety import Change
@@ -58,6 +58,7 @@ class Evidence:
     changes: tuple[Change, ...]
     test: Experiment | None
     ranking: Ranking | None
+    training: Training | None
 
     def comparisons(self, metric: str) -> tuple[Comparison, ...]:
         """The model against every baseline on a headline metric, the strongest first; none where it has not run."""

@@ -26,6 +26,11 @@ class Training:
     max_epochs: int
     curves: dict[str, Curve] = field(default_factory=dict)
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether the last epoch that was allowed was the best."""
+        return self.best_epoch == self.max_epochs
+
 
 @dataclass(frozen=True)
 class Ranking:

@@ -136,6 +136,7 @@ def summarise(config: Config, results: Mapping[str, Path]) -> Summary:
         found.changes if found is not None else (),
         test,
         ranking,
+        training,
     )
     cautions = [Caution("warning", problem)] if problem else []
     cautions += [*protocol_cautions(config, data), *model_cautions(board, verdicts, training, searcher, ranking)]

@@ -17,6 +17,7 @@ from pipelines.evaluation.sliced import SliceResults
 from pipelines.report.decision import Decision, decide
 from pipelines.report.evidence import Evidence
 from pipelines.report.experiment import Detectable, Experiment
+from pipelines.report.parts import Training
 from pipelines.report.regressions import Regression, of_gates, of_slices, too_few
 from pipelines.report.standings import standings
 from pipelines.report.summary import STAGES
@@ -64,7 +65,7 @@ def evidence(tmp_path):
             30,
             None,
         )
-        found = Evidence(config, "runs/made", (), board, verdicts, (), (), (), test, None)
+        found = Evidence(config, "runs/made", (), board, verdicts, (), (), (), test, None, None)
         return replace(found, **changed)
 
     return make
@@ -185,6 +186,15 @@ def test_a_replay_that_disagrees_is_a_no(evidence) -> None:
     assert (decision.verdict, _kinds(decision)) == ("not ready", ["replay"])
     assert "97.10% of ids agree in Python; expected at least 99.5%" in decision.reasons[0].text
     assert decision.next_steps[0].startswith("Export:")
+
+
+def test_towers_that_were_still_improving_are_to_go_on_before_anything_else(evidence) -> None:
+    failed = (_verdict(value=-0.3, status="fail"), _replay(1.0))
+    settled = decide(evidence(verdicts=failed, training=Training(6, 0.4, 8, 8)))
+    assert settled.next_steps[0].startswith("Retrieval: compare train.target and trend.windows")
+    improving = decide(evidence(verdicts=failed, training=Training(8, 0.4, 8, 8)))
+    said = "Towers: raise train.max_epochs; they were still improving when its 8 ended."
+    assert improving.next_steps == (said, *settled.next_steps[1:])
 
 
 def test_too_few_users_are_a_no(evidence, tmp_path) -> None:
