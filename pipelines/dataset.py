@@ -143,7 +143,7 @@ def load_dataset(config: Config, folder: Path) -> Dataset:
     log = tables.interactions
     if not len(log):
         raise DataError("data: no event was accepted; see quarantine.parquet in the prepare folder for the reasons")
-    cuts = cut_log(config.split, log, config.seed)
+    cuts = cut_log(config.split, log, config.seed, config.data.events.time is not None)
     available = available_times(
         tables.items["available_from"].to_numpy(dtype=np.float64, na_value=np.nan), log, len(tables.items)
     )

@@ -61,10 +61,12 @@ class Cuts:
         return log.take(np.flatnonzero((self.window >= cut.number) & (self.window < end.number)))
 
 
-def cut_log(split: Split, interactions: Interactions, seed: int = 0) -> Cuts:
-    """Cut the log as `split` says; `seed` is that of the random protocol. Raises: DataError when a window is empty."""
+def cut_log(split: Split, interactions: Interactions, seed: int = 0, clock: bool = False) -> Cuts:
+    """Cut the log as `split` says; `seed` is that of the random protocol, `clock` says that times are unix seconds.
+
+    Raises: DataError when a window is empty."""
     if split.protocol == "global_time":
-        return _by_time(split, interactions)
+        return _by_time(split, interactions, clock)
     last_out = split.protocol == "leave_last_out"
     held_out = _held_out_last(interactions, split.held_out) if last_out else _dealt(split, interactions, seed)
     for number, name in enumerate(WINDOWS):
@@ -90,8 +92,17 @@ def _quantile(time: np.ndarray, share: float) -> int:
     return start + math.floor((place - before) * (end - start))
 
 
-def _by_time(split: Split, interactions: Interactions) -> Cuts:
+def _by_time(split: Split, interactions: Interactions, clock: bool) -> Cuts:
     time = interactions.time
+
+    def told(moment: int) -> str:
+        return f"{np.datetime64(moment, 's')} (UTC)" if clock else str(moment)
+
+    if time[0] == time[-1]:
+        raise DataError(
+            f"split: all {len(time)} events have one time, {told(int(time[0]))}, which no cut parts into windows; "
+            f"expected times that differ: look at data.events.{'time and time_unit' if clock else 'order'}"
+        )
     cuts = (split.validation, split.ranker, split.test)
     moments = [moment(cut) if isinstance(cut, str) else _quantile(time, cut) for cut in cuts]
     edges = [int(time[0]), *moments, int(time[-1]) + 1]
@@ -99,8 +110,9 @@ def _by_time(split: Split, interactions: Interactions) -> Cuts:
         start, end = edges[number], edges[number + 1]
         if not len(interactions.between(start, end)):
             raise DataError(
-                f"split: the {name} window [{start}, {end}) holds none of the {len(time)} events; "
-                "expected at least one: move split.validation, split.ranker or split.test"
+                f"split: the {name} window, from {told(start)} to {told(end)}, holds none of the {len(time)} events, "
+                f"which are of {told(int(time[0]))} to {told(int(time[-1]))}; expected at least one: move "
+                "split.validation, split.ranker or split.test"
             )
     window = np.searchsorted(moments, time, side="right").astype(np.int8)
     validation, ranker, test, end_cut = (Cut(number, edges[number]) for number in range(1, 5))

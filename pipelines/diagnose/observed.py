@@ -79,7 +79,7 @@ def _by_time(config: Config, tables: Prepared) -> Dataset:
     split = config.split.model_copy(update={"protocol": "global_time"})
     config = config.model_copy(update={"split": split})
     log = tables.interactions
-    cuts = cut_log(split, log)
+    cuts = cut_log(split, log, clock=config.data.events.time is not None)
     entered = tables.items["available_from"].to_numpy(dtype=np.float64, na_value=np.nan)
     available = available_times(entered, log, len(tables.items))
     return Dataset(config, tables, cuts, available, trend_of(config, cuts.past(log, cuts.validation)))

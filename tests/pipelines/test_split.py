@@ -70,13 +70,24 @@ def test_a_date_may_name_its_zone():
     ],
 )
 def test_an_empty_window_is_refused_by_name(split, window):
-    with pytest.raises(DataError, match=f"the {window} window .* holds none of the 40 events; expected at least one"):
+    with pytest.raises(
+        DataError, match=f"the {window} window.* holds none of the 40 events, .*; expected at least one"
+    ):
         _cuts(Split(**split), range(0, 10 * DAY, DAY // 4))
 
 
-def test_a_log_of_one_moment_cannot_be_split():
-    with pytest.raises(DataError, match="train window"):
-        _cuts(Split(), [7] * 5)
+def test_an_empty_window_is_told_in_dates_where_there_is_a_clock():
+    split, log = Split(validation=0.5, ranker="1999-01-01", test="1999-02-01"), _log(range(0, 10 * DAY, DAY // 4))
+    told = "ranker window, from 1999-01-01T00:00:00 .UTC. to 1999-02-01T00:00:00 .UTC., holds none of the 40 events, "
+    told += "which are of 1970-01-01T00:00:00 .UTC. to 1970-01-10T18:00:00 .UTC.; expected at least one"
+    with pytest.raises(DataError, match=told):
+        cut_log(split, log, clock=True)
+
+
+@pytest.mark.parametrize(("clock", "told"), [(True, "1970-01-01T00:00:07 .UTC..*time_unit"), (False, "7, .*order")])
+def test_a_log_of_one_moment_cannot_be_split(clock, told):
+    with pytest.raises(DataError, match=f"all 5 events have one time, .*{told}"):
+        cut_log(Split(), _log([7] * 5), clock=clock)
 
 
 def test_no_event_is_in_two_windows_or_in_none():
