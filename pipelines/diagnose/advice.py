@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.baselines.windows import window_lengths, windows_of
 from pipelines.diagnose import words
+from pipelines.diagnose.feedback import SWAMPED, Feedback
 from pipelines.diagnose.histories import Histories
 from pipelines.diagnose.leaks import Leaks
 from pipelines.diagnose.observed import Observed
@@ -47,6 +48,7 @@ def advise(
     histories: Histories,
     contest: Contest | None,
     leaks: Leaks,
+    feedback: Feedback,
 ) -> Advice:
     """Answer every question and take the first design that fits."""
     found = answers(facts_of(observed, problem, tastes, histories, contest))
@@ -56,6 +58,7 @@ def advise(
         *_features(leaks),
         *_protocol(observed, histories),
         *_repeats(observed, problem),
+        *_weights(observed, feedback),
         *_windows(observed, contest, holds),
         *_content(holds),
     )
@@ -92,6 +95,15 @@ def _repeats(observed: Observed, problem: Problem) -> Iterator[Setting]:
     if repeats >= REPEATS and observed.config.data.seen_items == "filter":
         later = " a day or more later" if observed.clock else ""
         yield Setting('data.seen_items = "keep"', f"{percent(repeats)} of the events take an item again{later}")
+
+
+def _weights(observed: Observed, feedback: Feedback) -> Iterator[Setting]:
+    if feedback.dearest > SWAMPED:  # false where it is NaN
+        what = f"the dearest 1% of targets carry {percent(feedback.dearest)} of the weight: "
+        if observed.config.data.events.value is None:
+            yield Setting("data.events.weights", f"{what}bring them closer together, or raise train.batch")
+        else:
+            yield Setting("data.events.value", f"{what}name a column of logarithms instead, or raise train.batch")
 
 
 def _windows(observed: Observed, contest: Contest | None, holds: Holds) -> Iterator[Setting]:

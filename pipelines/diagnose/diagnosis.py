@@ -42,7 +42,7 @@ class Diagnosis:
 def diagnose(observed: Observed) -> Diagnosis:
     """Measure everything, and say what design it argues for."""
     differences = tastes(observed.dataset) if observed.dataset is not None else None
-    found = problem(observed), differences, histories(observed), contest(observed), leaks(observed)
+    found = problem(observed), differences, histories(observed), contest(observed), leaks(observed), feedback(observed)
     return Diagnosis(
         name=observed.config.name,
         clock=observed.clock,
@@ -50,7 +50,7 @@ def diagnose(observed: Observed) -> Diagnosis:
         accounts=observed.accounts,
         problem=found[0],
         tastes=found[1],
-        feedback=feedback(observed),
+        feedback=found[5],
         histories=found[2],
         popularity=popularity(observed),
         contest=found[3],

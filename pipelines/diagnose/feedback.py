@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.diagnose.observed import Observed
+from pipelines.sequences import Sequences
 
+SWAMPED = 1 / 3  # share of the weight on the dearest 1 % of targets, above which the others are hardly learned from
 _VALUES = 20  # ratings with more distinct values are counted in as many equal bins
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of event: how many there are, and the strength that the config gives it."""
+    """One kind of event: how many there are, the strength that the config gives it, and its share of the weight of all
+    targets of training."""
 
     name: str
     events: int
     weight: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Ratings:
 @dataclass(frozen=True)
 class Feedback:
     """density: share of the pairs of a query and an item that have an event; per_query: items that a query took, on
-    average; meaning: what a row and its absence mean, as the config says."""
+    average; meaning: what a row and its absence mean, as the config says; dearest: share of the weight of all targets
+    of training that the dearest 1 % of them carry, NaN where all count alike or there are too few to tell."""
 
     meaning: str
     kinds: tuple[Kind, ...]
@@ -46,6 +52,7 @@ class Feedback:
     pairs: int
     density: float
     per_query: float
+    dearest: float
 
 
 def feedback(observed: Observed) -> Feedback:
@@ -53,9 +60,11 @@ def feedback(observed: Observed) -> Feedback:
     log, tables = observed.log, observed.tables
     events = np.bincount(tables.kinds.codes, minlength=len(tables.kinds.categories))
     weights = np.bincount(tables.kinds.codes, log.weight, len(events)) / np.maximum(events, 1)
+    worth, kind_of = _targets(observed)
+    shares = np.bincount(kind_of, worth, len(events)) / (worth.sum() or math.nan)
     kinds = [
-        Kind(str(name), int(count), float(weight))
-        for name, count, weight in zip(tables.kinds.categories, events, weights, strict=True)
+        Kind(str(name), int(count), float(weight), float(share))
+        for name, count, weight, share in zip(tables.kinds.categories, events, weights, shares, strict=True)
         if count
     ]
     pair = np.sort(log.query.astype(np.int64) * observed.n_items + log.item)
@@ -67,7 +76,31 @@ def feedback(observed: Observed) -> Feedback:
         pairs=pairs,
         density=pairs / (observed.n_items * observed.n_queries),
         per_query=pairs / observed.n_queries,
+        dearest=_dearest(worth),
     )
+
+
+def _targets(observed: Observed) -> tuple[np.ndarray, np.ndarray]:
+    """What each target of training counts, float64 [t], and the kind of the event that it counts by, [t].
+
+    Where what was seen is filtered, an item is one target of a query's, as strong as the strongest of its events.
+    """
+    sequences, config = Sequences.of(observed.log, observed.n_queries), observed.config
+    worth = sequences.weight.astype(np.float64) if config.train.weighted else np.ones(len(observed.log))
+    kind = observed.tables.kinds.codes[np.argsort(observed.log.query, kind="stable")]
+    if config.data.seen_items == "keep":
+        return worth, kind
+    pair = sequences.query.astype(np.int64) * observed.n_items + sequences.item
+    order = np.lexsort((-worth, pair))
+    strongest = order[np.flatnonzero(np.diff(pair[order], prepend=-1))]
+    return worth[strongest], kind[strongest]
+
+
+def _dearest(worth: np.ndarray) -> float:
+    one_percent = len(worth) // 100
+    if not one_percent or worth.min() == worth.max():
+        return math.nan
+    return float(np.sort(worth)[-one_percent:].sum() / worth.sum())
 
 
 def _ratings(ratings: np.ndarray, query: np.ndarray) -> Ratings | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pipelines.diagnose.diagnosis import Diagnosis
-from pipelines.diagnose.feedback import Ratings
+from pipelines.diagnose.feedback import SWAMPED, Feedback, Ratings
 from pipelines.diagnose.findings.base import Finding
 from pipelines.look.numbers import number, percent
 
@@ -28,6 +28,8 @@ def feedback(found: Diagnosis) -> Iterator[Finding]:
         yield Finding("note", f"{len(one.kinds)} kinds of events: {kinds}.{scarce}")
     else:
         yield Finding("note", f"All {events:,} events are of one kind, with strength {one.kinds[0].weight:g}.")
+    if not math.isnan(one.dearest):
+        yield _weighed(one)
     yield Finding("note", f'The config says: "{one.meaning}"')
     pairs = f"{percent(one.density, 2)} of the {found.problem.items * found.problem.queries:,} pairs have an event"
     average = f"{one.per_query:,.1f} of {found.problem.items:,} items a query"
@@ -35,6 +37,15 @@ def feedback(found: Diagnosis) -> Iterator[Finding]:
         yield Finding("note", f"{pairs}, {average}: so many that a missing pair may well mean that it was not wanted.")
     else:
         yield Finding("note", f"{pairs}, {average}: a missing pair says unknown, as most was never looked at.")
+
+
+def _weighed(one: Feedback) -> Finding:
+    text = f"As targets of training, the dearest 1% carry {percent(one.dearest)} of all weight"
+    if len(one.kinds) > 1:
+        text += f"; by kind: {', '.join(f'{kind.name} {percent(kind.share)}' for kind in one.kinds)}"
+    if one.dearest <= SWAMPED:
+        return Finding("note", f"{text}.")
+    return Finding("warning", f"{text}. A step learns from a weighted mean, and so from few of its targets.")
 
 
 def _rated(ratings: Ratings | None) -> Finding:

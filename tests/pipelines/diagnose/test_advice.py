@@ -5,6 +5,7 @@ import pytest
 
 from pipelines.diagnose import diagnose
 from pipelines.diagnose.rules import RULES, design_of
+from tests.pipelines.diagnose.test_feedback import dear
 from tests.pipelines.diagnose.test_popularity import shifting
 from tests.pipelines.diagnose.worlds import DAY, START, blocks, observed, plain
 
@@ -57,6 +58,13 @@ def test_repeats_are_kept_where_they_are_common() -> None:
     assert 'data.seen_items = "keep"' not in settings(observed(*log, n_items=100, data={"seen_items": "keep"}))
     once = (np.repeat(np.arange(100), 40), np.tile(np.arange(40), 100), log[2])
     assert not any("seen_items" in one for one in settings(observed(*once)))
+
+
+def test_uneven_weights_are_brought_closer() -> None:
+    assert "50.3% of the weight" in settings(dear(100))["data.events.weights"]
+    events = {"path": "e.csv", "query": "q", "item": "i", "order": "t", "meaning": "took it", "value": "worth"}
+    assert "logarithms" in settings(dear(100, data={"events": events}))["data.events.value"]
+    assert not any("data.events" in one for one in settings(dear(10)))
 
 
 def test_short_lives_roll() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from pipelines.diagnose import Observed
 from pipelines.diagnose.feedback import feedback
 from tests.pipelines.diagnose.worlds import observed
 
@@ -13,6 +16,31 @@ def test_kinds_pairs_and_density() -> None:
     assert (found.pairs, found.density, found.per_query) == (3, 3 / 8, 1.5)
     assert found.ratings is None
     assert found.meaning == "took it"
+
+
+def test_what_targets_count_is_that_of_training() -> None:
+    """q0 views i0 twice and then buys it; q1 views i1: two targets, and the buy stands for what led to it."""
+    log = ([0, 0, 0, 1], [0, 0, 0, 1], [1, 2, 3, 4])
+    more = {"kinds": ["view", "view", "buy", "view"], "weights": [1, 1, 4, 1], "values": [1, 1, 2, 2]}
+    shares = {kind.name: kind.share for kind in feedback(observed(*log, **more)).kinds}
+    assert shares == pytest.approx({"view": 2 / 10, "buy": 8 / 10})
+    kept = {kind.name: kind.share for kind in feedback(observed(*log, **more, data={"seen_items": "keep"})).kinds}
+    assert kept == pytest.approx({"view": 4 / 12, "buy": 8 / 12})
+    alike = {kind.name: kind.share for kind in feedback(observed(*log, **more, train={"weighted": False})).kinds}
+    assert alike == {"view": 1, "buy": 0}  # of events that count the same, the first stands for all
+
+
+def dear(value: float, **more: Any) -> Observed:
+    """A thousand pairs, of which ten are worth `value` and the others 1."""
+    query = np.arange(1_000)
+    return observed(query, query % 50, query, values=np.where(query < 10, value, 1), clock=False, **more)
+
+
+def test_the_dearest_targets() -> None:
+    assert feedback(dear(100)).dearest == pytest.approx(1_000 / 1_990)
+    assert np.isnan(feedback(dear(1)).dearest)
+    assert np.isnan(feedback(dear(100, train={"weighted": False})).dearest)
+    assert np.isnan(feedback(observed([0, 1], [0, 1], [1, 2], values=[1, 9])).dearest)
 
 
 def test_ratings_by_hand() -> None:

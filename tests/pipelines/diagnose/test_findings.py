@@ -14,6 +14,7 @@ from pipelines.diagnose.words import length, plural
 from pipelines.evaluation.bootstrap import Interval
 from pipelines.look.numbers import NONE
 from pipelines.prepare import Account
+from tests.pipelines.diagnose.test_feedback import dear
 from tests.pipelines.diagnose.test_popularity import shifting
 from tests.pipelines.diagnose.worlds import DAY, START, blocks, observed, plain
 
@@ -103,6 +104,14 @@ def test_ratings_are_explicit() -> None:
     log = (rng.integers(0, 20, 500), rng.integers(0, 30, 500), range(500))
     assert line(observed(*log, clock=False, ratings=rng.integers(1, 6, 500)), "feedback", "^Explicit: 100.0%")
     assert line(observed(*log, clock=False), "feedback", "^Implicit")
+
+
+def test_weight_on_few_targets_warns() -> None:
+    assert line(dear(100), "feedback", r"the dearest 1% carry 50\.3% of all weight").level == "warning"
+    assert line(dear(10), "feedback", r"the dearest 1% carry 9\.2% of all weight\.$").level == "note"
+    assert not any("dearest" in one.text for one in said(dear(1))["feedback"])
+    kinds = np.where(np.arange(1_000) < 10, "buy", "view")
+    assert "; by kind: view 49.7%, buy 50.3%. A step" in line(dear(100, kinds=kinds), "feedback", "dearest").text
 
 
 def test_an_order_says_nothing_of_days() -> None:

@@ -26,6 +26,8 @@ def observed(
     features: tuple[dict[str, Any], ...] = (),
     kinds: Any = None,
     ratings: Any = None,
+    weights: Any = None,
+    values: Any = None,
     clock: bool = True,
     n_items: int | None = None,
     **sections: Any,
@@ -40,8 +42,9 @@ def observed(
         query[order].astype(np.int32),
         item[order].astype(np.int32),
         time[order].astype(np.int64),
-        np.ones(len(time), np.float32),
+        np.ones(len(time), np.float32) if weights is None else np.asarray(weights, np.float32)[order],
         given,
+        None if values is None else np.asarray(values, np.float32)[order],
     )
     item_table = pd.DataFrame(
         {"item": [f"i{n}" for n in range(n_items)], "title": [f"Item {n}" for n in range(n_items)]}
