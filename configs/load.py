@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
@@ -35,7 +36,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
     Raises: ConfigError.
     """
-    return parse(overridden(_values(Path(path)), overrides), str(path))
+    return parse(_values(Path(path)), str(path), overrides)
 
 
 def load_serving(path: Path | None, overrides: Sequence[str] = ()) -> Serving:
@@ -43,21 +44,13 @@ def load_serving(path: Path | None, overrides: Sequence[str] = ()) -> Serving:
 
     Raises: ConfigError.
     """
-    values = overridden({} if path is None else _values(path), overrides)
-    return _validated(Serving, values, "serve" if path is None else str(path))
+    values = {} if path is None else _values(path)
+    return _validated(Serving, values, "serve" if path is None else str(path), overrides)
 
 
-def overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Already parsed values with overrides applied, in a copy. Raises: ConfigError."""
-    values = deepcopy(values)
-    for override in overrides:
-        _apply(values, override)
-    return values
-
-
-def parse(values: dict[str, Any], origin: str = "config") -> Config:
-    """Validate already parsed values. Raises: ConfigError."""
-    return _validated(Config, values, origin)
+def parse(values: dict[str, Any], origin: str = "config", overrides: Sequence[str] = ()) -> Config:
+    """Validate already parsed values with overrides applied. Raises: ConfigError."""
+    return _validated(Config, values, origin, overrides)
 
 
 def fingerprint(config: Config) -> str:
@@ -79,11 +72,14 @@ def _values(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config: {path} cannot be read as TOML: {error}") from None
 
 
-def _validated(section: type[S], values: dict[str, Any], origin: str) -> S:
+def _validated(section: type[S], values: dict[str, Any], origin: str, overrides: Sequence[str]) -> S:
+    values = deepcopy(values)
+    for override in overrides:
+        _apply(values, override)
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(f"{origin}: {_explain(e)}" for e in error.errors()[:3])) from None
+        raise ConfigError("; ".join(_explain(e, origin, overrides) for e in error.errors()[:3])) from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -98,20 +94,35 @@ def _apply(values: dict[str, Any], override: str) -> None:
     section = values
     for parent in parents:
         section = section.setdefault(parent, {})
+        if isinstance(section, list):
+            raise ConfigError(
+                f"--set: {key}: {parent} is a list of tables, which --set cannot reach into; edit the file"
+            )
         if not isinstance(section, dict):
             raise ConfigError(f"--set: {key}: {parent} is not a section")
     section[last] = value
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, origin: str, overrides: Sequence[str]) -> str:
     tags = {"id", "category", "multi_category", "number", "text", "time", "vector"}
     parts = [str(part) for i, part in enumerate(error["loc"]) if not (i == 2 and part in tags)]
-    key = ".".join(parts)
+    key, message = ".".join(parts), error["msg"].removeprefix("Value error, ")
+    where = _blamed(key, message, origin, overrides)
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key (found {error['input']!r}); expected none of that name"
+        return f"{where}: {key}: unknown key (found {error['input']!r}); expected none of that name"
     if error["type"] == "missing":
-        return f"{key}: missing; expected a value"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key}: found {error['input']!r}; {message[0].lower()}{message[1:]}"
+        return f"{where}: {key}: missing; expected a value"
+    if error["type"] != "value_error":
+        message = f"found {error['input']!r}; {message[0].lower()}{message[1:]}"
+    return f"{where}: {key}: {message}" if key else f"{where}: {message}"
+
+
+def _blamed(key: str, message: str, origin: str, overrides: Sequence[str]) -> str:
+    """The override that holds the value; or the file, with those overrides that the message tells of: what does not go
+    together may stand in either."""
+    keys = {override: override.partition("=")[0] for override in overrides}
+    for override in reversed(overrides):
+        if f"{key}.".startswith(f"{keys[override]}."):
+            return f"--set {override}"
+    told = [one for one in overrides if re.search(rf"\b{re.escape(keys[one].rpartition('.')[2])}\b", message)]
+    return " with --set ".join([origin, *(one for one in told if not key or keys[one].startswith(f"{key}."))])

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from configs.errors import ConfigError
-from configs.load import overridden, parse
+from configs.load import parse
 from configs.stages import Freshness
 from pipelines.compaction import room
 from pipelines.embedding import available, embedded, refuse_without_towers
@@ -147,7 +147,7 @@ def _limits(bundle: Bundle, overrides: Sequence[str]) -> Freshness:
     for override in overrides:
         if override.partition("=")[0] not in keys:
             raise ConfigError(f"--set: found {override!r}, expected one of {', '.join(keys)}")
-    return parse(overridden(bundle.manifest["config"], overrides), str(bundle.folder / MANIFEST)).freshness
+    return parse(bundle.manifest["config"], str(bundle.folder / MANIFEST), overrides).freshness
 
 
 def _ages(moments: np.ndarray, now: int) -> Ages:
