@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.units import Count, Section
+from configs.units import Count, Number, Section, Whole
 
 FILTER = "filter_"  # before the name of a filter: its column of the prepared items, its input of a signature
 SEPARATOR = "|"  # between the values that an item has of one filter
+_LEAST, _MOST = 1e-9, 1e9  # strength of a kind: tables hold it as float32, in which sums of many must fit as well
 
 
 class EventTable(Section):
@@ -23,7 +24,7 @@ class EventTable(Section):
     order: str | None = None  # instead of a clock: a number that orders all events of the log
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     kind: str | None = None  # column that says what kind of event a row is
-    weights: dict[str, float] = Field(default={})  # strength of each kind; kinds not named are set aside
+    weights: dict[str, Number] = Field(default={})  # strength of each kind; kinds not named are set aside
     value: str | None = None  # column with what an event was worth, a number from 0 on; missing: as its kind alone
     rating: str | None = None  # column with an explicit rating, a number; missing where an event has none
     logged: str | None = None  # folder of events that a server logged, read beside the others; relative to data.path
@@ -35,8 +36,11 @@ class EventTable(Section):
             raise ValueError("name exactly one of time (a clock) and order (a sequence number)")
         if bool(self.weights) != (self.kind is not None):
             raise ValueError("kind and weights go together: the column, and a strength for each value")
-        if any(weight <= 0 for weight in self.weights.values()):
-            raise ValueError(f"weights must be above 0, found {self.weights}; leave a kind out to drop it")
+        if any(not _LEAST <= weight <= _MOST for weight in self.weights.values()):
+            raise ValueError(
+                f"weights must be above 0, from {_LEAST:g} to {_MOST:g}, found {self.weights}; "
+                "leave a kind out to drop it"
+            )
         return self
 
 
@@ -66,8 +70,8 @@ class Data(Section):
     events: EventTable
     items: ItemTable
     queries: QueryTable | None = None
-    min_item_events: int = Field(default=0, ge=0)  # for published protocols: rarer items leave the catalogue
-    min_query_events: int = Field(default=0, ge=0)  # the same for queries; both together make a k-core
+    min_item_events: Whole = 0  # for published protocols: rarer items leave the catalogue
+    min_query_events: Whole = 0  # the same for queries; both together make a k-core
     seen_items: Literal["filter", "keep"] = "filter"  # keep: what was taken may be recommended again (groceries)
     segment: str | None = None  # category feature of the query table; slices and popularity use it
     simulated_events: Count = 240_000  # draws of the simulated world; repeats drop out, so about 200,000 events

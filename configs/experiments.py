@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from configs.units import Section
+from configs.units import Section, Share
 
 _ROUNDING = 1e-9  # shares such as .1 ten times may add up to a little more than 1
 
@@ -26,10 +26,10 @@ class Arm(Section):
     answers without the model; relevance: in place of `rerank.relevance`.
     """
 
-    share: float = Field(ge=0, le=1)
+    share: Share
     label: str | None = Field(default=None, min_length=1)
     policy: Literal["model", "popularity"] = "model"
-    relevance: float | None = Field(default=None, ge=0, le=1)
+    relevance: Share | None = None
 
     @model_validator(mode="after")
     def _nothing_idle(self) -> Arm:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from configs.units import Count, Section
+from configs.units import Count, Number, Portion, Section, Switch
 
 
 class _Feature(Section):
@@ -27,7 +27,7 @@ class IdFeature(_Feature):
     kind: Literal["id"]
     table: Literal["items", "queries"]
     dimension: Count = 64
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: Portion = 0.1
     min_count: Count = 2  # ids with fewer training events are treated as unknown
 
 
@@ -48,8 +48,8 @@ class NumberFeature(_Feature):
     """A finite number, standardised; where there is none, `missing`, or an error without it."""
 
     kind: Literal["number"]
-    missing: float | None = None
-    log: bool = False  # log(1 + x) first; for amounts and counts
+    missing: Number | None = None
+    log: Switch = False  # log(1 + x) first; for amounts and counts
 
 
 class TextFeature(_Feature):

@@ -101,6 +101,21 @@ class Config(Section):
             raise ValueError(f"index.candidates = {self.index.candidates} is below gate.k = {self.gate.k}")
         return self
 
+    @model_validator(mode="after")
+    def _says_nothing_idle(self) -> Config:
+        own = self.data.items.id
+        bare = all(feature.kind == "id" and feature.source_column == own for feature in self.on("items"))
+        nothing = "items have no feature but their own id"
+        idle: list[tuple[Section, str, str]] = []
+        idle += [(self.train, f"train.{name}", nothing) for name in ("cold_items", "cold_weight") if bare]
+        idle += [] if self.data.segment else [(self.mixing, "mixing.segments", "no data.segment is named")]
+        for section, key, where in idle:
+            name = key.rpartition(".")[2]
+            found, off = getattr(section, name), type(section).model_fields[name].default
+            if found not in (off, 0):  # 0 says what is done
+                raise ValueError(f"{key} = {found} does nothing where {where}, expected {off}")
+        return self
+
     def on(self, table: str) -> tuple[Feature, ...]:
         """Features of one table ("items", "queries" or "events"), in file order."""
         return tuple(feature for feature in self.features if feature.table == table)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from configs.experiments import Experiments
-from configs.units import Count, Duration, Section, no_switch
+from configs.units import Count, Duration, Number, Positive, Section, Whole
 
-Seconds = Annotated[float, BeforeValidator(no_switch), Field(gt=0)]
+Seconds = Annotated[Positive, Field(le=31_536_000)]  # a year: timers take no more than some hundreds of them
 
 
 class Batch(Section):
     """Requests answered in one call of the graph: as many as wait, up to `size`, for at most `wait` seconds."""
 
-    size: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=1024)] = 1
-    wait: Annotated[float, BeforeValidator(no_switch), Field(ge=0, le=1)] = 0.0
+    size: Annotated[Count, Field(le=1024)] = 1
+    wait: Annotated[Number, Field(ge=0, le=1)] = 0.0
 
 
 class Limits(Section):
@@ -43,8 +43,8 @@ class Runtime(Section):
     its way; threads: within one call, whose small products take longer in several, which wait for each other.
     """
 
-    calls: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=128)] = 2 * (os.cpu_count() or 1)
-    threads: Annotated[int, BeforeValidator(no_switch), Field(ge=1, le=127)] = 1
+    calls: Annotated[Count, Field(le=128)] = 2 * (os.cpu_count() or 1)
+    threads: Annotated[Count, Field(le=127)] = 1
     batch: Batch = Batch()
 
 
@@ -82,8 +82,8 @@ class Serving(Section):
     """
 
     host: str = "127.0.0.1"
-    port: Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=65535)] = 8080
-    grpc_port: Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=65535)] | None = None
+    port: Annotated[Whole, Field(le=65535)] = 8080
+    grpc_port: Annotated[Whole, Field(le=65535)] | None = None
     api_key: str | None = Field(default=None, min_length=8)
     clock: Literal["wall", "data"] = "wall"
     poll: Seconds = 2.0

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from configs.units import Columns, Count, Cut, Duration, Section
+from configs.units import Columns, Count, Cut, Duration, Number, Portion, Positive, Section, Share, Switch, Whole
 
 
 class Split(Section):
@@ -73,15 +73,15 @@ class Baselines(Section):
 
     windows: tuple[Duration, ...] = ()  # default: 7d, 30d; without a clock 5 and 25 % of the log
     trials: Count = 6
-    content: bool = True  # TF-IDF of the items' words and categories
-    user_neighbours: bool = True
-    neighbours: bool = True  # of items
-    ease: bool = True
-    als: bool = True
-    bpr: bool = True
-    lightfm: bool = True  # needs twinspire[baselines]
-    ratings: bool = True  # Surprise, where data.events.rating is named; needs twinspire[baselines]
-    blends: bool = True  # recent popularity mixed into EASE and item neighbours
+    content: Switch = True  # TF-IDF of the items' words and categories
+    user_neighbours: Switch = True
+    neighbours: Switch = True  # of items
+    ease: Switch = True
+    als: Switch = True
+    bpr: Switch = True
+    lightfm: Switch = True  # needs twinspire[baselines]
+    ratings: Switch = True  # Surprise, where data.events.rating is named; needs twinspire[baselines]
+    blends: Switch = True  # recent popularity mixed into EASE and item neighbours
     factors: Count = 64  # of ALS and BPR
     max_items: Count = 10_000  # EASE and neighbours on ratings hold items x items; larger catalogues do without
 
@@ -104,12 +104,12 @@ class History(Section):
     layers: Count = 2  # of gru and transformer
     heads: Count = 2  # of the transformer
     position: Literal["relative", "none"] = "relative"
-    relative_time: bool = True
-    scaled: bool = False  # of the transformer
-    convolution: int = Field(default=0, ge=0)  # of the transformer: over so many of the latest items, in every layer
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    input_dropout: float = Field(default=0.0, ge=0, lt=1)  # of the transformer: of what is read
-    item_dropout: float = Field(default=0.0, ge=0, lt=1)
+    relative_time: Switch = True
+    scaled: Switch = False  # of the transformer
+    convolution: Whole = 0  # of the transformer: over so many of the latest items, in every layer
+    dropout: Portion = 0.1
+    input_dropout: Portion = 0.0  # of the transformer: of what is read
+    item_dropout: Portion = 0.0
 
     @model_validator(mode="after")
     def _says_nothing_idle(self) -> History:
@@ -132,15 +132,15 @@ class Towers(Section):
     """
 
     embedding_dim: Count = 64
-    item_bias: bool = True  # whether an item's vector also says what it is worth to everyone
+    item_bias: Switch = True  # whether an item's vector also says what it is worth to everyone
     query_vectors: Count = 1
     top: Literal["mlp", "dcn"] = "mlp"
     cross_layers: Count = 2  # of "dcn"
     hidden: tuple[Count, ...] = (128,)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: Portion = 0.1
     similarity: Literal["cosine", "dot"] = "cosine"
-    temperature: float = Field(default=0.1, gt=0)  # scores are divided by it; where it is learned, only at first
-    learn_temperature: bool = False  # between 0.01 and 10
+    temperature: Positive = 0.1  # scores are divided by it; where it is learned, only at first
+    learn_temperature: Switch = False  # between 0.01 and 10
     history: History = History()
 
     @model_validator(mode="after")
@@ -177,11 +177,11 @@ class Trend(Section):
     compete with what is taken. With `data.items.available_from` there is nothing to choose.
     """
 
-    enabled: bool = True  # without it towers know items by their ids and content alone
+    enabled: Switch = True  # without it towers know items by their ids and content alone
     undated: Literal["old", "new"] = "old"
     windows: tuple[Duration, ...] = ()  # default: 1d, 7d, 30d; without a clock 1, 5 and 25 % of the log
     bucket: Duration | None = None  # how often it is counted anew; default: 1d, or 1 % of the log
-    prior: float = Field(default=10.0, gt=0)
+    prior: Positive = 10.0
 
 
 class Mixing(Section):
@@ -191,8 +191,8 @@ class Mixing(Section):
     candidate recall, nothing is mixed in.
     """
 
-    learn: bool = True  # off: nothing is mixed in
-    segments: int = Field(default=32, ge=0)  # the largest ones count apart, a column of item vectors each
+    learn: Switch = True  # off: nothing is mixed in
+    segments: Whole = 32  # the largest ones of data.segment count apart, a column of item vectors each
 
 
 class Negatives(Section):
@@ -208,7 +208,7 @@ class Negatives(Section):
     logq corrects for how often each column is drawn, by the mixture of all sources.
     """
 
-    whole_catalogue_below: int = Field(default=10_000, ge=0)
+    whole_catalogue_below: Whole = 10_000
     in_batch: Columns = 1024
     uniform: Columns = 1024
     popular: Columns = 0
@@ -216,7 +216,7 @@ class Negatives(Section):
     hard_depth: Count = 50
     hard_from: Count = 2  # epochs count from 1; towers that know nothing yet mine noise
     memory: Columns = 0
-    logq: bool = True
+    logq: Switch = True
 
     def covers(self, items: int) -> bool:
         """Whether a catalogue of so many items is compared whole."""
@@ -262,22 +262,22 @@ class Train(Section):
 
     target: Literal["next", "future"] = "future"
     loss: Literal["softmax", "gbce"] = "softmax"
-    gbce_t: float = Field(default=0.75, ge=0, le=1)
+    gbce_t: Share = 0.75
     horizon: Duration | None = None  # "future": how far after an event its targets may lie
-    cold_items: float = Field(default=0.1, ge=0, lt=1)
-    cold_weight: float = Field(default=1.8, gt=0)
-    weighted: bool = True  # whether a target counts by its event's strength: data.events.weights and value
+    cold_items: Portion = 0.1
+    cold_weight: Positive = 1.8
+    weighted: Switch = True  # whether a target counts by its event's strength: data.events.weights and value
     batch: Count = 1024  # about how many examples a step takes; an example is an event to be predicted
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: Positive = 1e-3
     max_epochs: Count = 20
     patience: Count = 3
     # after an epoch without a rise, which is undone; 1: nothing is undone, and the rate stays
-    rate_cut: float = Field(default=0.5, gt=0, le=1)
+    rate_cut: Positive = Field(default=0.5, le=1)
     refit_epochs: Count = 2
     max_examples: Count = 2_000_000  # an epoch looks at no more, drawn anew each time
     optimizer: Literal["auto", "adam", "lazy_adam", "adagrad"] = "auto"
-    average: float = Field(default=0.99, ge=0, lt=1)
-    xla: bool = False
+    average: Portion = 0.99
+    xla: Switch = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     checkpoint_every: Count = 1000  # steps; also at the end of every epoch
     negatives: Negatives = Negatives()
@@ -295,6 +295,16 @@ class Train(Section):
         unused = type(self).model_fields["gbce_t"].default
         if self.loss == "softmax" and self.gbce_t != unused:
             raise ValueError(f'gbce_t = {self.gbce_t} does nothing where loss = "softmax", expected {unused}')
+        return self
+
+    @model_validator(mode="after")
+    def _mines_in_time(self) -> Train:
+        """Refits go on from epochs that mined: a selection that never does would judge other towers."""
+        if self.negatives.hard and self.negatives.hard_from > self.max_epochs:
+            raise ValueError(
+                f"negatives.hard_from = {self.negatives.hard_from} is after the last epoch, so that nothing is mined: "
+                f"expected at most max_epochs = {self.max_epochs}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -323,24 +333,24 @@ class Index(Section):
     """
 
     searcher: Literal["auto", "exact", "scann", "ivf"] = "auto"  # auto: exact below 20,000 items, scann above
-    target_recall: float = Field(default=0.98, gt=0, le=1)  # against exact search, at `candidates`
+    target_recall: Positive = Field(default=0.98, le=1)  # against exact search, at `candidates`
     candidates: Count = 100
     builds: Count = 3  # layouts of the searcher that tuning may build
-    core_ops: bool = True  # where ScaNN is what is searched by
+    core_ops: Switch = True  # where ScaNN is what is searched by
     # parts that the index is built in, one after the other, which takes less memory, and searched one after the other,
     # which takes longer; 0: as few as fit into the memory that is free
-    shards: int = Field(default=0, ge=0, le=64)
+    shards: Whole = Field(default=0, le=64)
     # items beside the index, or out of date in it, as a share of it, above which an upsert builds the index again
-    delta: float = Field(default=0.05, ge=0, le=1)
+    delta: Share = 0.05
 
 
 class Floors(Section):
     """Least acceptable values; lifts are relative to the best popularity baseline."""
 
-    lift: float = 0.0
-    slice_lift: float = -0.1
-    searcher_recall: float = 0.95
-    list_lift: float = 0.0
+    lift: Number = 0.0
+    slice_lift: Number = -0.1
+    searcher_recall: Number = 0.95
+    list_lift: Number = 0.0
     min_users: Count = 50  # a slice with fewer reads "cannot tell"
 
 
@@ -356,7 +366,7 @@ class Evaluation(Section):
     """What is measured beyond what the gates judge."""
 
     depths: tuple[Count, ...] = (1, 5, 10, 20, 50, 100)  # metrics at each k, as far as lists reach
-    sampled_negatives: int = Field(default=0, ge=0)  # also rank among so many; only to repeat a published table
+    sampled_negatives: Whole = 0  # also rank among so many; only to repeat a published table
 
 
 class Rolling(Section):
@@ -367,11 +377,11 @@ class Rolling(Section):
     """
 
     step: Duration | None = None  # how often things are refreshed; default: a tenth of the test window
-    each_event: bool = False
+    each_event: Switch = False
     k: Count | None = None  # default: gate.k
     by: Literal["step", "month"] = "step"
     against: str | None = None  # a popularity by its name, e.g. "popularity 7d"; default: the best on validation
-    retrain_every: int = Field(default=0, ge=0)  # also refit the towers every so many steps
+    retrain_every: Whole = 0  # also refit the towers every so many steps
 
 
 class Ranker(Section):
@@ -379,8 +389,8 @@ class Ranker(Section):
 
     hidden: tuple[Count, ...] = (128, 64)
     cross_layers: Count = 2
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    dropout: Portion = 0.1
+    learning_rate: Positive = 1e-3
     batch: Count = 64  # requests, each with all its candidates
     max_epochs: Count = 10
     patience: Count = 2
@@ -390,7 +400,7 @@ class Ranker(Section):
 class Rerank(Section):
     """List-level goals: maximal marginal relevance, 1 = relevance alone."""
 
-    relevance: float = Field(default=0.9, ge=0, le=1)
+    relevance: Share = 0.9
     pool: Count = 50  # best-ranked candidates among which the list is chosen
 
 
@@ -404,8 +414,8 @@ class Freshness(Section):
     """
 
     max_age: Duration = "30d"
-    max_missing: float = Field(default=0.01, ge=0, le=1)
-    max_drift: float = Field(default=0.01, ge=0, le=2)
+    max_missing: Share = 0.01
+    max_drift: Number = Field(default=0.01, ge=0, le=2)
 
 
 class Publish(Section):

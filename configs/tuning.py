@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from configs.units import Count, Section, Seed
+from configs.units import Count, Number, Positive, Section, Seed, Switch
 
 
 class Range(Section):
     """Numbers from `low` to `high`, both included; `log` draws evenly over their logarithms."""
 
-    low: float
-    high: float
-    log: bool = False
+    low: Number
+    high: Number
+    log: Switch = False
 
     @model_validator(mode="after")
     def _ordered(self) -> Range:
@@ -55,6 +55,6 @@ class Tune(Section):
     """
 
     trials: Count = 20
-    minutes: float | None = Field(default=None, gt=0)  # of trials; the one that runs then ends with its epoch
+    minutes: Positive | None = None  # of trials; the one that runs then ends with its epoch
     seed: Seed = 0
     space: Annotated[dict[str, _Domain], BeforeValidator(lambda space: _by_dotted_key(space))] = Field(default={})
