@@ -18,7 +18,9 @@ from configs.features import Feature
 from towers.backend import keras, tf
 from towers.dropout import Randomness
 from towers.lookup import FIRST_KNOWN, UNKNOWN, Lookup
+from towers.words import APART, STRIPPED
 
+_BETWEEN = r"[\p{P}\p{Z}\x{200B}]"  # punctuation that is left, and spaces that are not ASCII
 _NO_WORDS = ["\x01"]  # Keras refuses an empty vocabulary (and reads "\0" as ""); no data holds this string
 
 Statistics = Mapping[str, Mapping[str, Any]]
@@ -57,8 +59,20 @@ def _scaled(log: bool, values: Any) -> Any:
 
 def _text_layer(words: int, length: int, vocabulary: Sequence[str] | None = None) -> keras.layers.Layer:
     return keras.layers.TextVectorization(
-        max_tokens=words, output_sequence_length=length, vocabulary=vocabulary or None
+        max_tokens=words,
+        standardize=_standardised,
+        output_sequence_length=length,
+        vocabulary=vocabulary or None,
     )
+
+
+def _standardised(texts: tf.Tensor) -> tf.Tensor:
+    """Lower case, no punctuation, and spaces between words whatever the script."""
+    # ASCII first, and İ by hand: beyond it TensorFlow lowers by the locale, and in Turkish I is not i
+    lower = tf.strings.lower(tf.strings.regex_replace(tf.strings.lower(texts), "İ", "i"), encoding="utf-8")
+    for pattern, rewrite in (*APART, (STRIPPED, ""), (_BETWEEN, " ")):
+        lower = tf.strings.regex_replace(lower, pattern, rewrite)
+    return lower
 
 
 class Preprocess(keras.layers.Layer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
 from configs.features import Feature
+from towers.words import words
 
 CATEGORIES = ("category", "multi_category")
 WORDS = (*CATEGORIES, "text")
@@ -32,7 +32,7 @@ def indicators(texts: Sequence[str]) -> sparse.csr_matrix:
 def _terms(column: pd.Series, feature: Feature) -> list[str]:
     values = column.fillna("").astype(str)
     if feature.kind == "text":
-        return [" ".join(re.findall(r"\w+", value)) for value in values]
+        return [" ".join(words(value)) for value in values]
     separator = feature.separator if feature.kind == "multi_category" else None
     return [_named(feature.name, value.split(separator) if separator else [value]) for value in values]
 

@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from sklearn.tree import DecisionTreeClassifier
 
 from configs.features import Feature, MultiCategoryFeature
+from towers.words import words
 
 ROWS = 5_000  # of each group, at most
 FEWEST = 50  # rows of a group below which nothing is said
@@ -73,7 +74,9 @@ def _tokens(feature: Feature, column: np.ndarray) -> pd.Series:
     texts = pd.Series(column.astype(str))
     if isinstance(feature, MultiCategoryFeature):
         return texts.str.split(feature.separator, regex=False).explode()
-    return texts.str.lower().str.split(r"\W+", regex=True).explode() if feature.kind == "text" else texts
+    if feature.kind == "text":
+        return texts.str.lower().map(lambda text: words(text) or [""]).explode()
+    return texts
 
 
 def _encoded(tokens: pd.Series, group: np.ndarray, fit: np.ndarray) -> np.ndarray:

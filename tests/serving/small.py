@@ -178,7 +178,7 @@ def tables(rng: np.random.Generator) -> tuple[Arrays, Arrays, Arrays]:
         "genre": strings(rng.choice(["drama", "comedy", ""], ITEMS)),
         "tags": strings(rng.choice(["a|b", "b", "", "c|a|b"], ITEMS)),
         "price": rng.uniform(0, 100, ITEMS).astype(np.float32),
-        "text": strings(rng.choice(["a big one", "a small one", "nothing at all", ""], ITEMS)),
+        "text": strings(rng.choice(["a big one", "小さな赤い靴。", "nothing at all", ""], ITEMS)),
         "image": rng.normal(size=(ITEMS, 3)).astype(np.float32),
     }
     queries = {

@@ -375,6 +375,17 @@ def test_embed_item_of_a_new_item_is_the_item_tower(exact):
     np.testing.assert_allclose(exact.call("embed_item", new)["vector"], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_embed_item_reads_text_without_spaces(exact):
+    """赤い and い靴 are known, of 小さな赤い靴."""
+    texts = strings(["赤い靴", "「赤い靴」", "赤い、い靴", "緑の鞄", "青の鞄"])
+    same = {name: np.repeat(value[:1], len(texts), axis=0) for name, value in exact.items.items()}
+    known, quoted, apart, *unknown = exact.call("embed_item", same | {"text": texts})["vector"]
+    np.testing.assert_array_equal(known, quoted)
+    np.testing.assert_allclose(known, apart, rtol=1e-5)
+    np.testing.assert_allclose(*unknown, rtol=1e-5)
+    assert np.abs(known - unknown[0]).max() > 0.01
+
+
 def similar_inputs(items, k, exclude=()):
     lengths = np.broadcast_to(np.array(k, np.int32), len(items))
     excluded = padded(exclude or [[] for _ in items])

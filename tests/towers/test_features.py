@@ -7,10 +7,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from configs.features import Feature
-from towers.backend import tf
+from towers.backend import keras, tf
 from towers.dropout import Randomness
 from towers.features import Embed, IdEmbedding, Preprocess, encode, statistics
 from towers.lookup import FIRST_KNOWN, UNKNOWN
+from towers.words import tower_words
 
 FIRST, SECOND, THIRD = FIRST_KNOWN, FIRST_KNOWN + 1, FIRST_KNOWN + 2
 DAY, WEEK = 86_400, 604_800
@@ -73,6 +74,59 @@ def test_text_is_lower_case_words_without_punctuation_padded_or_cut_to_length():
 
 def test_text_that_is_empty_everywhere_can_still_be_encoded():
     assert _encoded(_feature("text", length=2), _strings("", ""), _strings("", "word")).tolist() == [[0, 0], [1, 0]]
+
+
+def _vocabulary(texts, **settings):
+    return statistics([_feature("text", **settings)], {"f": _strings(*texts)})["f"]["vocabulary"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("赤い靴。赤い", ["赤い", "い靴"]),  # no pair across punctuation
+        ("iPhone用の革ケース", ["iphone", "用の", "の革", "革ケ", "ケー", "ース"]),
+        ("Красный ÄPFEL ΣΟΦΌΣ İzmir", ["красный", "äpfel", "σοφός", "izmir"]),
+        ("«Größe» \u2013 “don\u2019t” re-do", ["größe", "dont", "redo"]),
+        ("10\u00a0kg\u3000米", ["10", "kg", "米"]),
+    ],
+)
+def test_text_in_any_script_is_words(text, words):
+    assert sorted(_vocabulary([text])) == sorted(words)
+
+
+def test_text_with_spaces_is_what_keras_makes_of_it():
+    rng = np.random.default_rng(0)
+    letters = [*map(chr, range(32, 127)), *"àéîõüßçøæœłñžšđ", *"абвгдежзийклмнопрстуфхцчшщъыьэюяё", *" " * 30]
+    texts = ["".join(rng.choice(letters, 40)) for _ in range(200)]
+    theirs = keras.layers.TextVectorization()
+    theirs.adapt(tf.constant(texts))
+    assert _vocabulary(texts, words=100_000) == [str(word) for word in theirs.get_vocabulary()[2:]]
+
+
+def test_the_graph_finds_the_words_that_python_finds():
+    rng = np.random.default_rng(0)
+    kinds = [
+        "赤靴新商品番号々𠮷",
+        "いのはがでアカゾー",
+        "สีแดงที่ใหม่",
+        "ສີແດງ",
+        "နီသောဖိနပ်",
+        "ស្បែកជើងក្រហម",
+        "लाल जूते",
+        "الأحمر",
+    ]
+    kinds += ["red SHOE 42", "красные ТУФЛИ", "Größe İÉ", "!?'\u2019-_(", "。、「」・…—", " \u3000\u00a0\u200b\t"]
+
+    def text():
+        return "".join("".join(rng.choice([*kinds[rng.integers(len(kinds))]], 4)) for _ in range(12))
+
+    texts = [text() for _ in range(500)]
+    expected = [tower_words(one) for one in texts]
+    vocabulary = sorted({word for one in expected for word in one})
+    preprocess = Preprocess([_feature("text", words=100_000, length=60)], {"f": {"vocabulary": vocabulary}})
+    rows = encode(preprocess, {"f": _strings(*texts)})["f"]
+    named = ["", "unknown to Python", *vocabulary]
+    assert [[named[index] for index in row if index] for row in rows] == expected
 
 
 def test_numbers_are_standardised():

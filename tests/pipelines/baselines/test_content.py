@@ -31,6 +31,15 @@ def test_documents_name_the_feature_of_a_category():
     assert documents(TABLE, FEATURES[3:], WORDS) == ["", "", ""]
 
 
+def test_texts_without_spaces_share_pairs_of_characters():
+    table = pd.DataFrame({"title": ["赤い靴の箱", "赤い靴", "黒い鞄", "Don't-go"]})
+    assert documents(table, FEATURES[:1], WORDS) == ["赤い い靴 靴の の箱", "赤い い靴", "黒い い鞄", "Don t go"]
+    content = Content(documents(table, FEATURES[:1], WORDS))
+    content.fit(events([(0, 0, 1), (0, 2, 2)]), 1, 4, NOW)
+    found = content.scores(requests([(0, [0])]))[0]
+    assert found[1] > 0.5 > found[2]  # never taken, and placed by its text
+
+
 def test_indicators():
     found = indicators(["x=a y=b", "", "x=a x=a"])
     assert found.toarray().tolist() == [[1, 1], [0, 0], [1, 0]]
