@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipelines.baselines.windows import window_lengths, windows_of
 from pipelines.diagnose import words
 from pipelines.diagnose.feedback import SWAMPED, Feedback
@@ -17,6 +19,7 @@ from pipelines.diagnose.rules import Answer, Design, Holds, answers, design_of, 
 from pipelines.diagnose.tastes import Tastes
 from pipelines.look.numbers import percent
 
+UNTAKEN = 0.01  # share of the catalogue that is worth a date
 RETURNING = 0.5  # share of the test window's queries with a past, below which histories should roll
 REPEATS = 0.1  # share of events from which what was taken belongs into lists
 LONG_WINDOW = 90 * 86_400  # test windows beyond this judge by what is taken long after the cut
@@ -61,6 +64,7 @@ def advise(
         *_weights(observed, feedback),
         *_windows(observed, contest, holds),
         *_content(holds),
+        *_undated(observed),
     )
     return Advice(design, reason, tuple(found.values()), settings)
 
@@ -127,3 +131,17 @@ def _windows(observed: Observed, contest: Contest | None, holds: Holds) -> Itera
 def _content(holds: Holds) -> Iterator[Setting]:
     if holds["new items"] and not holds["content"]:
         yield Setting("[[features]] of items", "items without a past matter, and ids alone cannot place them")
+
+
+def _undated(observed: Observed) -> Iterator[Setting]:
+    """A date for items that nobody took, where towers could not tell new ones from those that nobody wants."""
+    trend = observed.config.trend
+    untaken = np.bincount(observed.log.item, minlength=observed.n_items) == 0
+    undated = int((untaken & observed.tables.items["available_from"].isna().to_numpy()).sum())
+    if trend.enabled and trend.undated == "old" and undated > UNTAKEN * observed.n_items:
+        yield Setting(
+            "data.items.available_from",
+            f"{words.plural(undated, 'item')} of {observed.n_items:,} have no date and no event: new ones among them "
+            'look unwanted, and are hardly ever retrieved. Where there are no dates, trend.undated = "new" finds them, '
+            "and those that nobody wants compete with the others",
+        )

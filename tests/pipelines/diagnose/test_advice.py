@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipelines.diagnose import diagnose
@@ -114,3 +115,18 @@ def test_suspects_are_named() -> None:
     time = START + rng.integers(0, 60 * DAY, 6_000)
     found = settings(observed(rng.integers(0, 100, 6_000), item, time, items={"sold": sold}, features=features))
     assert "counts events" in found["feature sold (items)"]
+
+
+def test_items_without_events_ask_for_dates_where_they_have_none() -> None:
+    rng = np.random.default_rng(0)
+    log = (rng.integers(0, 100, 4_000), np.arange(4_000) % 90, START + rng.integers(0, 60 * DAY, 4_000))
+    advised = settings(observed(*log, n_items=100))
+    assert "10 items of 100 have no date and no event" in advised["data.items.available_from"]
+    entered = pd.array([pd.NA] * 90 + [START] * 10, "Int64")
+    for other in (
+        observed(*log, n_items=100, items={"available_from": entered}),
+        observed(*log, n_items=90),
+        observed(*log, n_items=100, trend={"undated": "new"}),
+        observed(*log, n_items=100, trend={"enabled": False}),
+    ):
+        assert "data.items.available_from" not in settings(other)
