@@ -18,7 +18,7 @@ from pipelines.requests import Rules, Window, requests_at, requests_of_newcomers
 from pipelines.sequences import Sequences
 from pipelines.split import Cut, Cuts, cut_log
 from pipelines.tables import Interactions, Requests
-from pipelines.trend import Trend, available_times, trend_at, trend_of
+from pipelines.trend import Trend, available_times, trend_of
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ class Dataset:
 
     def trend_at(self, cut: Cut) -> np.ndarray:
         """Trend columns of every item as of `cut`, [N, t]."""
+        from pipelines.trend_counts import trend_at  # which needs TensorFlow, as a data set does not
+
         past, listed = self.past(cut), self.available
         if self.config.trend.undated == "new":
             untaken = np.bincount(past.item, minlength=self.n_items) == 0

@@ -18,7 +18,7 @@ from pipelines.rank import load_ranker
 from pipelines.split import Cut
 from pipelines.stage import Inputs
 from pipelines.train import REFITTED, load_towers
-from pipelines.trend import trend_at
+from pipelines.trend_counts import trend_at
 from pipelines.vectors import Vectors
 from serving.recommender import Catalogue, Models, Recommender
 

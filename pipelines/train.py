@@ -32,7 +32,8 @@ from pipelines.sequences import Sequences
 from pipelines.split import Cut
 from pipelines.stage import Inputs
 from pipelines.tables import Requests
-from pipelines.trend import listed_times, trends_of
+from pipelines.trend import listed_times
+from pipelines.trend_counts import trends_of
 from pipelines.vectors import Vectors
 from towers.backend import keras, tf
 from towers.features import encode

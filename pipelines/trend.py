@@ -1,8 +1,4 @@
-"""Point-in-time popularity and age of items, counted: the trend part of item vectors (`towers.trends`).
-
-Counted from the log alone and only from events before the moment, so no value can see the future. Training reads them
-at the starts of buckets of time; serving at the moment the index is refreshed.
-"""
+"""How trends of items are counted, which `pipelines.trend_counts` does: windows, buckets, and when items are listed."""
 
 from __future__ import annotations
 
@@ -14,10 +10,8 @@ from configs.errors import ConfigError
 from configs.schema import Config
 from configs.units import duration
 from pipelines.tables import Interactions
-from towers.trends import Listing, Moments, TrendCounts, Trends, TrendTable, trend_columns
 
 _CLOCK_WINDOWS = ("1d", "7d", "30d")
-_LARGEST_TABLE = 1 << 30  # bytes; building it takes a few times as much
 
 
 @dataclass(frozen=True)
@@ -62,54 +56,9 @@ def trend_of(config: Config, interactions: Interactions) -> Trend:
     return trend
 
 
-def trend_at(trend: Trend, interactions: Interactions, available_from: np.ndarray, moment: int) -> np.ndarray:
-    """Trend columns of every item at `moment`, [N, t] float32; available_from [N] int64."""
-    items = len(available_from)
-    if not trend.enabled:
-        return np.zeros((items, 0), np.float32)
-    past = interactions.before(moment)
-    starts = [moment - width * trend.bucket for width in trend.widths]
-    parts = [past, *(past.between(start, moment) for start in starts)]
-    taken = [
-        np.bincount(part.item, part.weight, items).astype(float) for part in parts
-    ]  # of nothing it counts in integers
-    total, listing = _Total(past), _listing(past, available_from)
-    begun = total.before(np.array([starts], np.int64).T)
-    moments = _moments(begun, total, np.array([moment]), listing)
-    return trend_columns(taken, moments, listing, trend.prior, trend.bucket).numpy()
-
-
 def bucket_of(trend: Trend, start: int, time: np.ndarray) -> np.ndarray:
     """Bucket of each time, int32; bucket b starts at `start`, the first event's time, + b x trend.bucket."""
     return ((time - start) // trend.bucket).astype(np.int32)
-
-
-def trends_of(trend: Trend, interactions: Interactions, available_from: np.ndarray, beforehand: bool) -> Trends:
-    """Trends at the start of every bucket of `interactions`: worked out `beforehand`, as compiled steps and those that
-    compare all items want them, or as they are asked for. Raises: ConfigError where a table would be too large."""
-    items = len(available_from)
-    bucket = bucket_of(trend, interactions.time[0], interactions.time)
-    buckets = int(bucket[-1]) + 1
-    if not trend.enabled:
-        return TrendTable(np.zeros((buckets, items, 0), np.float32))
-    size = buckets * items * trend.columns * 4
-    if beforehand and size > _LARGEST_TABLE:
-        raise ConfigError(
-            f"trend.bucket: {trend.bucket} gives {buckets} buckets x {items} items, {size / 2**30:.1f} GiB; "
-            f"expected at most {_LARGEST_TABLE >> 30} GiB: choose a longer bucket"
-        )
-    starts = interactions.time[0] + np.arange(buckets) * trend.bucket
-    total, listing = _Total(interactions), _listing(interactions, available_from)
-    begun = total.before(starts - np.array(trend.widths, np.int64)[:, None] * trend.bucket)
-    counts = TrendCounts(
-        *_entries(bucket, interactions, items),
-        trend.widths,
-        _moments(begun, total, starts, listing),
-        listing,
-        trend.prior,
-        trend.bucket,
-    )
-    return counts.table() if beforehand else counts
 
 
 def available_times(items_available: np.ndarray, interactions: Interactions, items: int) -> np.ndarray:
@@ -127,36 +76,3 @@ def listed_times(interactions: Interactions, available_from: np.ndarray) -> np.n
     listed = available_from.copy()
     np.minimum.at(listed, interactions.item, interactions.time)
     return listed
-
-
-class _Total:
-    """Summed weight of a log's events before any moment."""
-
-    def __init__(self, interactions: Interactions) -> None:
-        self._time = interactions.time
-        self._total = np.concatenate([[0.0], np.cumsum(interactions.weight, dtype=np.float64)])
-
-    def before(self, moments: np.ndarray) -> np.ndarray:
-        return self._total[np.searchsorted(self._time, moments)]
-
-
-def _listing(interactions: Interactions, available_from: np.ndarray) -> Listing:
-    listed = listed_times(interactions, available_from)
-    return Listing(listed, _Total(interactions).before(listed))
-
-
-def _moments(begun: np.ndarray, total: _Total, moments: np.ndarray, listing: Listing) -> Moments:
-    """What `moments` [B] say to all items; begun [W - 1, B]: weights before the spans but the first."""
-    there = np.searchsorted(np.sort(listing.listed), moments, side="right")
-    ever = np.zeros((1, len(moments)))
-    return Moments(np.concatenate([ever, begun]), total.before(moments), moments, np.maximum(there, 1).astype(float))
-
-
-def _entries(bucket: np.ndarray, interactions: Interactions, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What items took in each bucket, as `TrendCounts` takes it: first, bucket and taken."""
-    buckets = int(bucket[-1]) + 1
-    key, place = np.unique(interactions.item.astype(np.int64) * buckets + bucket, return_inverse=True)
-    item, when = np.divmod(key, buckets)
-    taken = np.bincount(place, interactions.weight, len(key))
-    first = np.searchsorted(item, np.arange(items + 1))
-    return first.astype(np.int64), when.astype(np.int32), taken.astype(np.float32)

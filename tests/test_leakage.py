@@ -23,7 +23,7 @@ from pipelines.run import open_run, run_until
 from pipelines.stage import Run
 from pipelines.tables import Candidates, Ragged
 from pipelines.train import REFITTED, load_towers
-from pipelines.trend import trends_of
+from pipelines.trend_counts import trends_of
 from tests.leaky_worlds import CUT, ITEMS, WORLDS, K, write
 from towers.backend import tf
 

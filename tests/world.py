@@ -20,7 +20,8 @@ from pipelines.prepare import Prepared
 from pipelines.sequences import Sequences
 from pipelines.split import Cut, cut_log
 from pipelines.tables import Interactions
-from pipelines.trend import available_times, listed_times, trend_of, trends_of
+from pipelines.trend import available_times, listed_times, trend_of
+from pipelines.trend_counts import trends_of
 from towers.features import encode
 from towers.negatives import Sources
 from towers.retrieval import Log

@@ -8,7 +8,7 @@ Scores are inner products of longer vectors, so that one index serves them all:
 A query may be m such vectors that differ in what they wish; it scores an item by the largest of m products (`maxsim`).
 
 The static part (content and bias) is the tower's; the trend part is counted from the log at a moment
-(`pipelines.trend`) and rewritten whenever the index is refreshed.
+(`pipelines.trend_counts`) and rewritten whenever the index is refreshed.
 """
 
 from __future__ import annotations

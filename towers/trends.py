@@ -1,4 +1,4 @@
-"""Trends of items at moments, point-in-time popularity and age: from what `pipelines.trend` counts in the log.
+"""Trends of items at moments, point-in-time popularity and age: from what `pipelines.trend_counts` counts in the log.
 
 A popularity is the log of what an item took over what an average item took in the time that it was listed, shrunk
 towards what is expected before anything is seen: an observed rate over an expected one with a gamma prior (DuMouchel,

@@ -135,11 +135,18 @@ def test_a_fixed_fit_resumes_and_a_finished_one_does_nothing(case, tmp_path):
     assert _same(_weights(finished), _weights(undisturbed))
 
 
-@pytest.mark.parametrize("average", [0.0, 0.95])
-def test_a_fit_killed_within_an_epoch_goes_on_from_its_last_checkpoint(average, tmp_path):
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"train.average": 0.0},
+        {"train.average": 0.95},
+        {"train.average": 0.95, "train.optimizer": "adam", "train.precision": "mixed_float16"},
+    ],
+)
+def test_a_fit_killed_within_an_epoch_goes_on_from_its_last_checkpoint(how, tmp_path):
     mining = {"train.negatives": {"whole_catalogue_below": 0, "hard": 8, "hard_depth": 4, "uniform": 8}}
-    steps = {"train.batch": 120, "train.checkpoint_every": 3, "train.average": average}
-    case = _Case(IDS_ALONE | READ_BY_MEAN | mining | steps)
+    steps = {"train.batch": 120, "train.checkpoint_every": 3}
+    case = _Case(IDS_ALONE | READ_BY_MEAN | mining | steps | how)
     began = []
 
     def fit(folder, watch):

@@ -6,7 +6,8 @@ import pytest
 
 from configs.errors import ConfigError
 from pipelines.tables import Interactions
-from pipelines.trend import Trend, available_times, bucket_of, listed_times, trend_at, trend_of, trends_of
+from pipelines.trend import Trend, available_times, bucket_of, listed_times, trend_of
+from pipelines.trend_counts import trend_at, trends_of
 from tests import world
 from tests.pipelines.baselines.worlds import events
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.trend import Trend, listed_times, trends_of
+from pipelines.trend import Trend, listed_times
+from pipelines.trend_counts import trends_of
 from tests.pipelines.baselines.worlds import events
 from towers.backend import tf, traced
 
