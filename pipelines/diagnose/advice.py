@@ -17,6 +17,7 @@ from pipelines.diagnose.problem import Problem
 from pipelines.diagnose.recency import Contest
 from pipelines.diagnose.rules import Answer, Design, Holds, answers, design_of, facts_of
 from pipelines.diagnose.tastes import Tastes
+from pipelines.diagnose.texts import TextWords
 from pipelines.look.numbers import percent
 
 UNTAKEN = 0.01  # share of the catalogue that is worth a date
@@ -50,11 +51,12 @@ def advise(
     tastes: Tastes | None,
     histories: Histories,
     contest: Contest | None,
+    texts: tuple[TextWords, ...],
     leaks: Leaks,
     feedback: Feedback,
 ) -> Advice:
     """Answer every question and take the first design that fits."""
-    found = answers(facts_of(observed, problem, tastes, histories, contest))
+    found = answers(facts_of(observed, problem, tastes, histories, contest, texts))
     holds = {name: answer.holds for name, answer in found.items()}
     design, reason = design_of(holds)
     settings = (

@@ -14,6 +14,7 @@ from pipelines.diagnose.popularity import Popularity, popularity
 from pipelines.diagnose.problem import Problem, problem
 from pipelines.diagnose.recency import Contest, contest
 from pipelines.diagnose.tastes import Tastes, tastes
+from pipelines.diagnose.texts import TextWords, texts
 from pipelines.diagnose.timing import Timing, timing
 from pipelines.prepare import Account
 
@@ -35,26 +36,29 @@ class Diagnosis:
     popularity: Popularity
     contest: Contest | None
     timing: Timing
+    texts: tuple[TextWords, ...]
     leaks: Leaks
     advice: Advice
 
 
 def diagnose(observed: Observed) -> Diagnosis:
     """Measure everything, and say what design it argues for."""
-    differences = tastes(observed.dataset) if observed.dataset is not None else None
-    found = problem(observed), differences, histories(observed), contest(observed), leaks(observed), feedback(observed)
+    argued_from = {
+        "problem": problem(observed),
+        "tastes": tastes(observed.dataset) if observed.dataset is not None else None,
+        "histories": histories(observed),
+        "contest": contest(observed),
+        "texts": texts(observed),
+        "leaks": leaks(observed),
+        "feedback": feedback(observed),
+    }
     return Diagnosis(
         name=observed.config.name,
         clock=observed.clock,
         uncut=observed.problem,
         accounts=observed.accounts,
-        problem=found[0],
-        tastes=found[1],
-        feedback=found[5],
-        histories=found[2],
         popularity=popularity(observed),
-        contest=found[3],
         timing=timing(observed),
-        leaks=found[4],
-        advice=advise(observed, *found),
+        advice=advise(observed, **argued_from),
+        **argued_from,
     )

@@ -15,6 +15,7 @@ from pipelines.diagnose.observed import Observed
 from pipelines.diagnose.problem import Problem
 from pipelines.diagnose.recency import ALL_TIME, Contest
 from pipelines.diagnose.tastes import FEWEST, Tastes
+from pipelines.diagnose.texts import TextWords
 from pipelines.look.numbers import NONE, percent, signed_percent
 
 Design = Literal["popularity", "content", "collaborative", "hybrid", "two-tower"]
@@ -111,8 +112,8 @@ RULES = {
     ),
     "content": Rule(
         "Is anything known of the items?",
-        lambda facts: ", ".join(facts.content) or "no feature but ids",
-        "a feature of items",
+        lambda facts: ", ".join(facts.content) or "no feature that items share",
+        "a feature that items share",
         lambda facts: bool(facts.content),
         "new items can be placed",
         "new items cannot be placed",
@@ -229,9 +230,15 @@ def design_of(holds: Holds) -> tuple[Design, str]:
 
 
 def facts_of(
-    observed: Observed, problem: Problem, tastes: Tastes | None, histories: Histories, contest: Contest | None
+    observed: Observed,
+    problem: Problem,
+    tastes: Tastes | None,
+    histories: Histories,
+    contest: Contest | None,
+    texts: tuple[TextWords, ...],
 ) -> Facts:
     """Gather what the rules ask of; shares are over the windows after the validation cut."""
+    silent = {text.name for text in texts if not text.connects}
     weights = [window.events for window in histories.windows]
 
     def mean(name: str) -> float:
@@ -247,7 +254,7 @@ def facts_of(
         tastes=tastes,
         new_items=mean("cold_items"),
         new_queries=mean("cold_queries"),
-        content=tuple(feature.name for feature in config.on("items") if feature.kind != "id"),
+        content=tuple(f.name for f in config.on("items") if f.kind != "id" and f.name not in silent),
         context=tuple(f.name for table in ("queries", "events") for f in config.on(table) if f.kind != "id"),
         contest=contest,
     )

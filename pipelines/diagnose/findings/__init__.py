@@ -12,6 +12,7 @@ from pipelines.diagnose.findings.histories import histories
 from pipelines.diagnose.findings.leaks import leaks
 from pipelines.diagnose.findings.popularity import popularity
 from pipelines.diagnose.findings.problem import problem
+from pipelines.diagnose.findings.texts import texts
 from pipelines.diagnose.findings.timing import timing
 
 _SECTIONS = (
@@ -20,6 +21,7 @@ _SECTIONS = (
     ("histories", "What is known of those who ask?", histories),
     ("popularity", "How does popularity move?", popularity),
     ("timing", "Are times and rows sound?", timing),
+    ("texts", "Do texts say what items have in common?", texts),
     ("leaks", "Do features give the future away?", leaks),
 )
 
