@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.diagnose.advice import Advice, advise
 from pipelines.diagnose.feedback import Feedback, feedback
@@ -43,7 +44,7 @@ class Diagnosis:
 
 def diagnose(observed: Observed) -> Diagnosis:
     """Measure everything, and say what design it argues for."""
-    argued_from = {
+    argued_from: dict[str, Any] = {
         "problem": problem(observed),
         "tastes": tastes(observed.dataset) if observed.dataset is not None else None,
         "histories": histories(observed),
