@@ -38,6 +38,7 @@ def test_a_check_that_cannot_tell_says_so_in_full(won) -> None:
     lines = _printed(replace(summary, verdicts=(wide, *others)), width=100).splitlines()
     (line,) = (line for line in lines if line.startswith("candidates: recall@100"))
     assert line.rstrip().endswith("cannot tell")
+    assert "…st month  " in line  # shortened in the middle
     assert "-123.4% to +123.4%" in line
     assert max(map(len, lines)) <= 100
 
