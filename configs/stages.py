@@ -24,6 +24,7 @@ class Split(Section):
     A request's history is as of the cut, or rolls up to one of the query's events in the window, drawn at random (for
     queries that live short, as sessions do). Its targets are all that the query takes from there on, the next item,
     or the last. `horizon` leaves out what is taken later than that after the cut (rolling: after the request).
+    `max_queries` of a larger window are judged, drawn evenly: each contender ranks the whole catalogue for each.
     """
 
     protocol: Literal["global_time", "leave_last_out", "random"] = "global_time"
@@ -34,6 +35,7 @@ class Split(Section):
     history: Literal["cut", "rolling"] = "cut"
     targets: Literal["all_future", "next", "last"] = "all_future"
     horizon: Duration | None = None
+    max_queries: Count = 20_000
 
     @model_validator(mode="after")
     def _needs_time(self) -> Split:

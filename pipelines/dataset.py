@@ -59,14 +59,27 @@ class Dataset:
         return self.cuts.past(self.log, cut)
 
     def window(self, cut: Cut, end: Cut) -> Window:
-        """The events from `cut` to `end` behind the past of each query."""
-        between = self.cuts.between(self.log, cut, end)
-        return Window.of(self.past(cut), between, self.n_queries, cut.moment)
+        """The events from `cut` to `end` of the queries that are judged, behind the past of each."""
+        return Window.of(self.past(cut), self._judged(cut, end), self.n_queries, cut.moment)
 
     def window_alone(self, cut: Cut, end: Cut) -> Window:
         """The same events with nothing in front of them: everyone as if new."""
-        later = Sequences.of(self.cuts.between(self.log, cut, end), self.n_queries)
+        later = Sequences.of(self._judged(cut, end), self.n_queries)
         return Window(later, later.starts[:-1], later.starts[1:], cut.moment)
+
+    def queries_within(self, cut: Cut, end: Cut) -> np.ndarray:
+        """Queries with events from `cut` to `end`, whether they are judged or not."""
+        return np.flatnonzero(np.bincount(self.cuts.between(self.log, cut, end).query, minlength=self.n_queries))
+
+    def _judged(self, cut: Cut, end: Cut) -> Interactions:
+        """The events from `cut` to `end` of at most `split.max_queries`, drawn by lots that hold for all windows."""
+        between, within = self.cuts.between(self.log, cut, end), self.queries_within(cut, end)
+        if len(within) <= self.config.split.max_queries:
+            return between
+        lots = np.random.default_rng(self.config.seed).random(self.n_queries)[within]
+        drawn = np.zeros(self.n_queries, bool)
+        drawn[within[np.argsort(lots)[: self.config.split.max_queries]]] = True
+        return between.take(np.flatnonzero(drawn[between.query]))
 
     def eligible(self, cut: Cut) -> np.ndarray:
         """Items that are in the catalogue at `cut`, [N] bool."""

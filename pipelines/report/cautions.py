@@ -89,6 +89,12 @@ def _judged_cautions(config: Config, data: DataPart) -> Iterator[Caution]:
     if judged is None:
         return
     returning = config.split.history == "cut"
+    if judged.queries > config.split.max_queries:
+        yield Caution(
+            "note",
+            f"{config.split.max_queries:,} of {judged.queries:,} queries of the test window are judged, drawn evenly "
+            "(split.max_queries). Intervals hold what that leaves open.",
+        )
     if judged.requests < _FEW:
         yield Caution(
             "warning",
