@@ -47,5 +47,5 @@ def test_the_towers_find_the_block_of_every_query(changes, tmp_path):
 
     assert share() < 0.4
     trainer = Trainer(model, examples, log, train.learning_rate, tmp_path, train)
-    trainer.fit_fixed(20, Progress(quiet=True), lambda epoch, scalars: None)
+    trainer.fit_fixed(40, Progress(quiet=True), lambda epoch, scalars: None)
     assert share() > 0.9

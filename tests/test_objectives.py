@@ -15,7 +15,7 @@ FROM_IDS_ALONE = {
     "train.target": "next",
     "train.batch": 60,
     "train.learning_rate": 0.03,
-    "train.refit_epochs": 40,
+    "train.refit_epochs": 60,
 }
 NOTHING = {"whole_catalogue_below": 0, "in_batch": 0, "uniform": 0}
 EVERYTHING = {"in_batch": 8, "uniform": 8, "popular": 8, "hard": 8, "hard_depth": 10, "memory": 16}
@@ -31,7 +31,7 @@ OBJECTIVES = {
     "gbce": {
         "train.loss": "gbce",
         "train.negatives": NOTHING | {"uniform": 30, "logq": False},
-        "train.refit_epochs": 60,
+        "train.refit_epochs": 90,
         "towers.similarity": "dot",
         "towers.temperature": 1.0,
     },
