@@ -24,7 +24,8 @@ class Split(Section):
     A request's history is as of the cut, or rolls up to one of the query's events in the window, drawn at random (for
     queries that live short, as sessions do). Its targets are all that the query takes from there on, the next item,
     or the last. `horizon` leaves out what is taken later than that after the cut (rolling: after the request).
-    `max_queries` of a larger window are judged, drawn evenly: each contender ranks the whole catalogue for each.
+    `max_queries` of a larger window are judged, drawn evenly, and as many newcomers: each contender ranks the whole
+    catalogue for each.
     """
 
     protocol: Literal["global_time", "leave_last_out", "random"] = "global_time"
@@ -174,9 +175,9 @@ class Trend(Section):
     the last windows. As long as little is known it stays near the next longer window's, and that of all time near the
     average; `prior` is the number of events expected of an average item at which both count the same.
 
-    An item without a date that nobody has taken is `undated`: "old", there since the log began and unwanted ever since,
-    or "new", just listed. Which of them new ones are, nothing says: old, none is found; new, all that nobody wants
-    compete with what is taken. With `data.items.available_from` there is nothing to choose.
+    Items without a date are `undated`: "old", there since the log began, or "new", there since they were first taken.
+    Of those that nobody has taken nothing says which are new: old, they are unwanted, and none is found; new, all that
+    nobody wants compete with what is taken. With `data.items.available_from` there is nothing to choose.
     """
 
     enabled: Switch = True  # without it towers know items by their ids and content alone

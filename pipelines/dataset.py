@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from configs.data import FILTER
 from configs.errors import ConfigError, DataError
@@ -18,7 +19,7 @@ from pipelines.requests import Rules, Window, requests_at, requests_of_newcomers
 from pipelines.sequences import Sequences
 from pipelines.split import Cut, Cuts, cut_log
 from pipelines.tables import Interactions, Requests
-from pipelines.trend import Trend, available_times, trend_of
+from pipelines.trend import NEVER, Trend, available_times, trend_of
 
 
 @dataclass(frozen=True)
@@ -59,27 +60,33 @@ class Dataset:
         return self.cuts.past(self.log, cut)
 
     def window(self, cut: Cut, end: Cut) -> Window:
-        """The events from `cut` to `end` of the queries that are judged, behind the past of each."""
-        return Window.of(self.past(cut), self._judged(cut, end), self.n_queries, cut.moment)
+        """The events from `cut` to `end` behind the past of each query."""
+        return Window.of(self.past(cut), self.cuts.between(self.log, cut, end), self.n_queries, cut.moment)
 
     def window_alone(self, cut: Cut, end: Cut) -> Window:
         """The same events with nothing in front of them: everyone as if new."""
-        later = Sequences.of(self._judged(cut, end), self.n_queries)
+        later = Sequences.of(self.cuts.between(self.log, cut, end), self.n_queries)
         return Window(later, later.starts[:-1], later.starts[1:], cut.moment)
+
+    def judged_window(self, cut: Cut, end: Cut) -> Window:
+        """The window of those queries alone that are judged: of those with a past, and of those without, at most
+        `split.max_queries` each, drawn by lots that hold for all windows, seeds, and growing tables."""
+        past, between = self.past(cut), self.cuts.between(self.log, cut, end)
+        come_back = np.bincount(past.query, minlength=self.n_queries) > 0
+        judged, most = np.zeros(self.n_queries, bool), self.config.split.max_queries
+        within = self.queries_within(cut, end)
+        for some in (within[come_back[within]], within[~come_back[within]]):
+            judged[some[np.argsort(self._lots[some])[:most]]] = True
+        between = between if judged[within].all() else between.take(np.flatnonzero(judged[between.query]))
+        return Window.of(past, between, self.n_queries, cut.moment)
 
     def queries_within(self, cut: Cut, end: Cut) -> np.ndarray:
         """Queries with events from `cut` to `end`, whether they are judged or not."""
         return np.flatnonzero(np.bincount(self.cuts.between(self.log, cut, end).query, minlength=self.n_queries))
 
-    def _judged(self, cut: Cut, end: Cut) -> Interactions:
-        """The events from `cut` to `end` of at most `split.max_queries`, drawn by lots that hold for all windows."""
-        between, within = self.cuts.between(self.log, cut, end), self.queries_within(cut, end)
-        if len(within) <= self.config.split.max_queries:
-            return between
-        lots = np.random.default_rng(self.config.seed).random(self.n_queries)[within]
-        drawn = np.zeros(self.n_queries, bool)
-        drawn[within[np.argsort(lots)[: self.config.split.max_queries]]] = True
-        return between.take(np.flatnonzero(drawn[between.query]))
+    @cached_property
+    def _lots(self) -> np.ndarray:
+        return pd.util.hash_array(self.tables.queries["query"].astype(str).to_numpy(object))
 
     def eligible(self, cut: Cut) -> np.ndarray:
         """Items that are in the catalogue at `cut`, [N] bool."""
@@ -89,12 +96,14 @@ class Dataset:
         """Trend columns of every item as of `cut`, [N, t]."""
         from pipelines.trend_counts import trend_at  # which needs TensorFlow, as a data set does not
 
-        past, listed = self.past(cut), self.available
-        if self.config.trend.undated == "new":
-            untaken = np.bincount(past.item, minlength=self.n_items) == 0
-            undated = self.tables.items["available_from"].isna().to_numpy()
-            listed = np.where(untaken & undated, cut.moment, listed)
-        return trend_at(self.trend, past, listed, cut.moment)
+        return trend_at(self.trend, self.past(cut), self.dated, cut.moment)
+
+    @cached_property
+    def dated(self) -> np.ndarray:
+        """From when on trends count an item as listed if nobody has taken it before, [N] int64."""
+        if self.config.trend.undated == "old":
+            return self.available
+        return np.where(self.tables.items["available_from"].isna(), NEVER, self.available)
 
     @property
     def filter_seen(self) -> bool:
@@ -115,7 +124,7 @@ class Dataset:
 
     def requests(self, cut: Cut, end: Cut) -> Requests:
         """Who is judged on a window, asked as `split` says."""
-        window, rules = self.window(cut, end), self.rules(cut)
+        window, rules = self.judged_window(cut, end), self.rules(cut)
         if self.config.split.history == "rolling":
             return requests_within(window, rules, self.config.seed)
         return requests_at(window, rules)
@@ -134,7 +143,7 @@ class Dataset:
     def newcomers(self) -> Requests:
         """Requests of queries that the test window sees for the first time; no history, no baseline to beat but
         popularity."""
-        return requests_of_newcomers(self.window(self.cuts.test, self.cuts.end), self.rules(self.cuts.test))
+        return requests_of_newcomers(self.judged_window(self.cuts.test, self.cuts.end), self.rules(self.cuts.test))
 
     @cached_property
     def segment(self) -> np.ndarray | None:

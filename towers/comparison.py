@@ -49,7 +49,8 @@ def trend_scores(
     """
     if trends.columns == 0:
         return None
-    products = grouped_products(weights, bucket, trends.of(items))
+    tables, place = trends.tables(bucket, items)
+    products = grouped_products(weights, place, tables)
     # of the products, as the table is by far the larger
     return products if cold is None else tf.where(cold[None, :], tf.zeros_like(products), products)
 

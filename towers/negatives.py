@@ -81,8 +81,9 @@ class Columns:
 class Mined:
     """Hard negatives: for each query, items that it has not taken and the towers rank high.
 
-    table: [queries, depth] int32 rows of the catalogue, -1 where nothing was found; share: [N], how likely a draw is
-    each item; asking: [queries], how likely it is for each query, which is its share among the training examples.
+    table: [queries, depth] int32 rows of the catalogue, the best first, -1 where nothing was found; share: [N], how
+    likely a draw is each item; asking: [queries], how likely it is for each query, if items were mined for all: its
+    share among the training examples.
     The first two are variables that `pipelines.mining` fills; before that, nothing is there to be drawn. They are
     no weights: a fit that is resumed within an epoch needs them, and what it ends in does not.
     """
@@ -99,10 +100,10 @@ class Mined:
 
     def fill(self, table: np.ndarray) -> None:
         """Put in what was mined, [queries, depth]."""
-        share = np.zeros(self.share.shape[0])
+        share, mined = np.zeros(self.share.shape[0]), self.asking[table[:, 0] >= 0].sum()
         for place in table.T:  # by turns, as tables of millions of queries are large
             found = place >= 0
-            share += np.bincount(place[found], self.asking[found], len(share)) / self.depth
+            share += np.bincount(place[found], self.asking[found], len(share)) / (self.depth * (mined or 1.0))
         self.table.assign(table)
         self.share.assign(share.astype(np.float32))
 
@@ -172,8 +173,8 @@ class Sampler(keras.layers.Layer):
         return sources.popular.pick(cell, self._randomness.draw(of_side, [count]))
 
     def _hard(self, asked: tf.Tensor, query: tf.Tensor, sources: Sources) -> tf.Tensor:
-        """Items mined for the step's own queries: each example that is `asked` for is as likely to be drawn for, and
-        each place in its query's row of the table; -1 for empty ones.
+        """Items mined for the step's own queries: each example that is `asked` for, of a query that something was mined
+        for, is as likely to be drawn for, and each place in its query's row of the table; -1 for empty ones.
 
         Drawn by rows of the batch, a query's share would depend on how its events are cut into rows and which other
         rows come with them; padding is rows too, but asks for nothing.
@@ -181,6 +182,8 @@ class Sampler(keras.layers.Layer):
         if sources.mined is None:
             return tf.zeros([0], tf.int32)
         shape, depth = [self._config.hard], sources.mined.depth
+        mined = tf.gather(sources.mined.table, query)[:, 0] >= 0
+        asked &= tf.repeat(mined, tf.size(asked) // tf.size(query))
         first_asked = tf.argsort(tf.where(asked, 0, 1), stable=True)  # the same draws whatever padding follows
         count = tf.maximum(tf.reduce_sum(tf.cast(asked, tf.int32)), 1)
         example = tf.gather(first_asked, self._randomness.integers(self._streams[4], shape, count))

@@ -81,6 +81,10 @@ class Trends(Protocol):
     def of(self, items: tf.Tensor | None) -> tf.Tensor:
         """Trends of `items` [C], or of all, in every bucket, [B, C, t] float32."""
 
+    def tables(self, bucket: tf.Tensor, items: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Trends of `items` [C], or of all, in buckets that hold all of `bucket` [Q], [G, C, t], and the place of each
+        of these among them, [Q]."""
+
     def at(self, bucket: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """Those of one item in one bucket each, both [Q], [Q, t] float32."""
 
@@ -102,6 +106,10 @@ class TrendTable:
     def of(self, items: tf.Tensor | None) -> tf.Tensor:
         """As `Trends` says."""
         return self.table if items is None else tf.gather(self.table, items, axis=1)
+
+    def tables(self, bucket: tf.Tensor, items: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `Trends` says: all buckets."""
+        return self.of(items), bucket
 
     def at(self, bucket: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """As `Trends` says."""
@@ -141,13 +149,24 @@ class TrendCounts:
 
     def of(self, items: tf.Tensor | None) -> tf.Tensor:
         """As `Trends` says."""
+        return self._in(tf.range(self._buckets), items)
+
+    def tables(self, bucket: tf.Tensor, items: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `Trends` says: the buckets asked for and no other."""
+        buckets, place = tf.unique(bucket)
+        return self._in(buckets, items), place
+
+    def _in(self, buckets: tf.Tensor, items: tf.Tensor | None) -> tf.Tensor:
+        """Trends of `items` in these buckets [G] alone, [G, C, t]."""
         items = tf.range(tf.size(self.listing.listed)) if items is None else items
         place, entry = self._entries(items)
         cell = tf.stack([tf.gather(self.bucket, entry), place], axis=1)
         taken = tf.scatter_nd(cell, tf.gather(self.taken, entry), [self._buckets, tf.size(items)])
-        before = tf.cumsum(taken, exclusive=True)
-        spans = [before, *(before - self._shifted(before, width) for width in self.widths)]
-        moments = self.moments.map(lambda one: one[:, None])
+        before = tf.cumsum(tf.pad(taken, [[1, 0], [0, 0]]))  # [B + 1, C]: before each bucket, and in all
+        now = tf.gather(before, buckets)
+        earlier = (tf.gather(before, tf.maximum(buckets - width, 0)) for width in self.widths)
+        spans = [now, *(tf.maximum(now - one, 0) for one in earlier)]
+        moments = self.moments.map(lambda one: tf.gather(one, buckets)[:, None])
         return trend_columns(spans, moments, self.listing.map(lambda one: tf.gather(one, items)), self.prior, self.unit)
 
     def at(self, bucket: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
@@ -182,8 +201,3 @@ class TrendCounts:
         place = tf.repeat(tf.range(tf.size(items)), count)
         within = tf.range(tf.size(place, tf.int64)) - tf.gather(tf.cumsum(count, exclusive=True), place)
         return place, tf.gather(begin, place) + within
-
-    def _shifted(self, before: tf.Tensor, width: int) -> tf.Tensor:
-        """What was taken before a moment, [B, C], as of `width` buckets earlier: 0 before the log."""
-        earlier = min(width, self._buckets)
-        return tf.pad(before[: self._buckets - earlier], [[earlier, 0], [0, 0]])

@@ -92,7 +92,7 @@ class Funnels:
 def taken_in_test(dataset: Dataset) -> Requests:
     """The test requests and those that drop out for want of a target, in the order of their queries; their targets
     are all that is taken from the request on."""
-    split, window = dataset.config.split, dataset.window(dataset.cuts.test, dataset.cuts.end)
+    split, window = dataset.config.split, dataset.judged_window(dataset.cuts.test, dataset.cuts.end)
     if split.history == "rolling":
         # where the last item is asked for, the request is made at the last event, and nothing else follows
         rules = _everything(dataset, "last" if split.targets == "last" else "all_future")
@@ -102,7 +102,7 @@ def taken_in_test(dataset: Dataset) -> Requests:
 
 def taken_by_newcomers(dataset: Dataset) -> Requests:
     """The same of queries without a past."""
-    return requests_of_newcomers(dataset.window(dataset.cuts.test, dataset.cuts.end), _everything(dataset))
+    return requests_of_newcomers(dataset.judged_window(dataset.cuts.test, dataset.cuts.end), _everything(dataset))
 
 
 def held_out(dataset: Dataset, requests: Requests, taken: Requests) -> Ragged:

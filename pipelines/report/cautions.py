@@ -89,11 +89,11 @@ def _judged_cautions(config: Config, data: DataPart) -> Iterator[Caution]:
     if judged is None:
         return
     returning = config.split.history == "cut"
-    if judged.queries > config.split.max_queries:
+    if judged.drawn < judged.queries:
         yield Caution(
             "note",
-            f"{config.split.max_queries:,} of {judged.queries:,} queries of the test window are judged, drawn evenly "
-            "(split.max_queries). Intervals hold what that leaves open.",
+            f"{judged.drawn:,} of {judged.queries:,} queries of the test window are judged, drawn evenly "
+            "(split.max_queries); intervals hold what that leaves open, and counts of queries and pairs are of these.",
         )
     if judged.requests < _FEW:
         yield Caution(

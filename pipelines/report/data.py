@@ -50,11 +50,12 @@ class Judged:
     The pairs are those of the funnel: held-out items of the requests, and of the other queries that come back
     (`returning` with the requests). wanted: those of them that are not filtered as taken already; unavailable: those
     that are absent from the catalogue at the cut, so that the rest are the requests' targets. new_queries: queries
-    without a past that something is asked of, as newcomers. queries: all that the window has events of, of which at
-    most `split.max_queries` were drawn to be judged.
+    without a past that something is asked of, as newcomers. queries: all that the window has events of, of which
+    `drawn` are judged; all other numbers are of these.
     """
 
     queries: int
+    drawn: int
     requests: int
     returning: int
     wanted: int
@@ -108,8 +109,9 @@ def judged(dataset: Dataset) -> Judged:
     fate = fates(held, asked, eligible, dataset.filter_seen, Stages(nothing, nothing, nothing, nothing), 0)
     _, fate = with_not_asked(held, fate, asked, taken, eligible)
     wanted, unavailable = int((fate != FILTERED).sum()), int((fate == ABSENT).sum())
-    queries = len(dataset.queries_within(dataset.cuts.test, dataset.cuts.end))
-    return Judged(queries, len(asked), len(taken), wanted, unavailable, len(dataset.newcomers))
+    window = dataset.judged_window(dataset.cuts.test, dataset.cuts.end)
+    queries = len(dataset.queries_within(dataset.cuts.test, dataset.cuts.end)), int((window.end > window.first).sum())
+    return Judged(*queries, len(asked), len(taken), wanted, unavailable, len(dataset.newcomers))
 
 
 def _date(moment: int) -> str:

@@ -40,7 +40,7 @@ class Lived:
     def of(cls, dataset: Dataset) -> Lived:
         """The log of a data set that is split by time."""
         cuts = dataset.cuts
-        return cls(dataset.window(cuts.test, cuts.end), Sequences.of(dataset.past(cuts.test), dataset.n_queries))
+        return cls(dataset.judged_window(cuts.test, cuts.end), Sequences.of(dataset.past(cuts.test), dataset.n_queries))
 
     def part(self, step: Step) -> Window:
         """The events of a step behind the past of each query."""

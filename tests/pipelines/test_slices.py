@@ -140,7 +140,8 @@ def test_of_many_values_the_largest_dozen_stand_alone():
 def test_without_a_clock_there_are_no_hours():
     changes = {"data.events": {"path": "e", "query": "u", "item": "i", "order": "time", "meaning": "taken"}}
     features = [one for one in world.config().model_dump()["features"] if one["kind"] != "time"]
-    data = world.dataset(world.config(changes | {"features": features, "trend.bucket": world.DAY}), world.log())
+    trend = {"windows": [7 * world.DAY], "bucket": world.DAY}
+    data = world.dataset(world.config(changes | {"features": features, "trend": trend}), world.log())
     found = {one.dimension for one in slices_of_requests(data, data.test_requests)}
     assert found == {"history", "region", "device"}
     ages = [one.name for one in slices_of_items(data, data.cuts.test) if one.dimension == "item age"]

@@ -210,7 +210,8 @@ def test_what_cannot_be_measured_is_refused_in_one_line(model, tmp_path):
     refused("no table at .*nowhere", model, tmp_path / "nowhere.csv")
     refused("is no bundle", tmp_path / "nowhere")
     refused("expected one of freshness.max_age, freshness.max_missing", model, overrides=["index.delta=1"])
-    refused("--set freshness.max_age=soon: freshness.max_age: 'soon' is not a duration", model, overrides=["freshness.max_age=soon"])
+    soon = "freshness.max_age=soon"
+    refused(f"--set {soon}: freshness.max_age: 'soon' is not a duration", model, overrides=[soon])
     refused("freshness.max_missing: found 2", model, overrides=["freshness.max_missing=2"])
     image = [[3e38, 3e38, -3e38]] * INDEXED
     odd = written(items_of(SHOWN).assign(image=image), tmp_path / "odd.parquet")

@@ -161,12 +161,12 @@ def test_draws_repeat_from_seed_and_step_and_differ_between_steps():
 
 def test_one_mixture_corrects_every_column_and_the_positives():
     # of the share 9 for the batch, which holds 3, and 2 popular, 1 evenly of 4, 2 hard: item 3 for 1/2 x 0.4 of the
-    # examples, item 2 for 1/2 x (0.4 + 0.5) of them
+    # examples whose queries were mined for, item 2 for 1/2 x (0.4 + 0.5) of them
     table, asking = [[3, 2], [2, -1], [-1, -1]], (0.4, 0.5, 0.1)
     case = _Case(in_batch=9, uniform=1, popular=2, hard=2, hard_depth=2, asking=asking, table=table, logq=True)
     columns = case.draw([0, 0, 1], query=[0])
-    expected = 11 * SHARE + 1 / 4 + 2 * np.array([0, 0, 0.45, 0.2])
-    q = expected / (11 + 1 + 2 * 0.65)
+    expected = 11 * SHARE + 1 / 4 + 2 * np.array([0, 0, 0.45, 0.2]) / 0.9
+    q = expected / (11 + 1 + 2 * 0.65 / 0.9)
     np.testing.assert_allclose(_q(columns), q[columns.items], rtol=1e-5)
     held = np.bincount(columns.items[columns.there], minlength=4)
     np.testing.assert_allclose(
@@ -233,8 +233,17 @@ def test_the_correction_can_be_switched_off():
 def test_what_was_mined_is_counted_by_how_often_its_query_asks():
     mined = Mined(np.array([0.4, 0.5, 0.1]), 2, 4)
     mined.fill(np.array([[3, 2], [2, -1], [-1, -1]], np.int32))
-    np.testing.assert_allclose(mined.share, [0, 0, 0.45, 0.2])
+    np.testing.assert_allclose(mined.share, np.array([0, 0, 0.45, 0.2]) / 0.9, rtol=1e-6)  # of those mined for
     assert mined.depth == 2
+
+
+def test_where_items_were_mined_for_some_queries_alone_these_get_all_hard_columns():
+    """As where there are more queries than are mined for before an epoch; the others' examples ask for nothing."""
+    case = _Case(hard=60, hard_depth=2, hard_from=1, asking=(0.25,) * 4, table=[[-1, -1], [2, 3], [-1, -1], [1, 0]])
+    drawn = case.many(30, [0] * 4, query=[0, 1, 2, 3])
+    np.testing.assert_allclose(_shares(drawn), [0.25] * 4, atol=0.03)
+    np.testing.assert_allclose(_q(case.draw([0] * 4, query=[0, 1, 2, 3])), 0.25, rtol=1e-5)
+    assert (case.many(1, [0] * 2, query=[0, 2]) == -1).all()
 
 
 _SOURCES = {

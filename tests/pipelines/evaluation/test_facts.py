@@ -37,7 +37,8 @@ def test_they_are_as_of_the_test_cut_and_not_later():
 def test_an_order_has_no_days():
     events = {"path": "events.csv", "query": "user", "item": "item", "order": "time", "meaning": "taken"}
     features = [{"name": "item_id", "table": "items", "kind": "id"}]
-    config = world.config({"data.events": events, "features": features, "data.segment": None, "trend.bucket": 86400})
+    trend = {"windows": [7 * 86400], "bucket": 86400}
+    config = world.config({"data.events": events, "features": features, "data.segment": None, "trend": trend})
     dataset = world.dataset(config, world.log())
     facts = item_facts(dataset)
     assert facts.age_unit == 1
