@@ -18,9 +18,8 @@ from configs.features import Feature
 from towers.backend import keras, tf
 from towers.dropout import Randomness
 from towers.lookup import FIRST_KNOWN, UNKNOWN, Lookup
-from towers.words import APART, STRIPPED
+from towers.words import rewrites
 
-_BETWEEN = r"[\p{P}\p{Z}\x{200B}]"  # punctuation that is left, and spaces that are not ASCII
 _NO_WORDS = ["\x01"]  # Keras refuses an empty vocabulary (and reads "\0" as ""); no data holds this string
 
 Statistics = Mapping[str, Mapping[str, Any]]
@@ -67,10 +66,13 @@ def _text_layer(words: int, length: int, vocabulary: Sequence[str] | None = None
 
 
 def _standardised(texts: tf.Tensor) -> tf.Tensor:
-    """Lower case, no punctuation, and spaces between words whatever the script."""
-    # ASCII first, and İ by hand: beyond it TensorFlow lowers by the locale, and in Turkish I is not i
-    lower = tf.strings.lower(tf.strings.regex_replace(tf.strings.lower(texts), "İ", "i"), encoding="utf-8")
-    for pattern, rewrite in (*APART, (STRIPPED, ""), (_BETWEEN, " ")):
+    """Lower case, and spaces between words whatever the script: the words of `towers.words.tower_words`."""
+    # ASCII first, and İ by hand: beyond it TensorFlow lowers by the locale, and in Turkish I is not i; at \0 it stops
+    lower = tf.strings.lower(texts)
+    for pattern, rewrite in (("İ", "i"), (r"\x00", " ")):
+        lower = tf.strings.regex_replace(lower, pattern, rewrite)
+    lower = tf.strings.lower(lower, encoding="utf-8")
+    for pattern, rewrite in rewrites():
         lower = tf.strings.regex_replace(lower, pattern, rewrite)
     return lower
 

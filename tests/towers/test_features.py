@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from configs.features import Feature
 from towers.backend import keras, tf
 from towers.dropout import Randomness
-from towers.features import Embed, IdEmbedding, Preprocess, encode, statistics
+from towers.features import Embed, IdEmbedding, Preprocess, _standardised, encode, statistics
 from towers.lookup import FIRST_KNOWN, UNKNOWN
 from towers.words import tower_words
 
@@ -88,6 +90,9 @@ def _vocabulary(texts, **settings):
         ("Красный ÄPFEL ΣΟΦΌΣ İzmir", ["красный", "äpfel", "σοφός", "izmir"]),
         ("«Größe» \u2013 “don\u2019t” re-do", ["größe", "dont", "redo"]),
         ("10\u00a0kg\u3000米", ["10", "kg", "米"]),
+        ("\ufefftitle co\u00adop 赤\u2060い", ["title", "coop", "赤い"]),  # what is not seen parts nothing
+        ("one\x85two\x00three", ["one", "two", "three"]),
+        ("🧥coat \u309b Brand™ 👩\u200d💻❤\ufe0f 50€", ["coat", "brand", "50"]),
     ],
 )
 def test_text_in_any_script_is_words(text, words):
@@ -127,6 +132,66 @@ def test_the_graph_finds_the_words_that_python_finds():
     rows = encode(preprocess, {"f": _strings(*texts)})["f"]
     named = ["", "unknown to Python", *vocabulary]
     assert [[named[index] for index in row if index] for row in rows] == expected
+
+
+def _graph_words(texts):
+    return [[word.decode() for word in row] for row in tf.strings.split(_standardised(_strings(*texts))).to_list()]
+
+
+def _lowered_alike(characters):
+    """Without the capitals that are younger than the ICU of TensorFlow, which leaves them as they are."""
+    lowered = tf.strings.lower(_strings(*characters), encoding="utf-8").numpy()
+    return [one for one, low in zip(characters, lowered, strict=True) if low.decode() == one.lower()]
+
+
+def test_the_graph_parts_at_the_characters_at_which_python_does():
+    planes = [*range(1, 0xD800), *range(0xE000, 0x32000), *range(0xE0000, 0xE0200), *range(0xFFF00, 0x110000, 997)]
+    known = _lowered_alike([chr(code) for code in planes])
+    assert len(planes) - len(known) < 100
+    texts = ["".join(f" x{one}y" for one in known[start : start + 64]) for start in range(0, len(known), 64)]
+    for text, found in zip(texts, _graph_words(texts), strict=True):
+        assert found == tower_words(text)
+
+
+_TELLING = "aB\u00ad\ufeff\u0085\x00\u200b\u200d\ufe0f🧥゛™คิ赤い靴アИΣİ_'. "
+_KINDS = [
+    "Ll",
+    "Lm",
+    "Lo",
+    "Mn",
+    "Mc",
+    "Me",
+    "Nd",
+    "Nl",
+    "No",
+    "Pc",
+    "Pd",
+    "Ps",
+    "Pe",
+    "Pi",
+    "Pf",
+    "Po",
+    "Sm",
+    "Sc",
+    "Sk",
+    "So",
+    "Zs",
+    "Zl",
+    "Zp",
+    "Cc",
+    "Cf",
+    "Cn",
+    "Co",
+]
+_ANY = st.sampled_from([None, *_KINDS]).flatmap(
+    lambda kind: st.characters(categories=[kind]) if kind else st.sampled_from(_TELLING)
+)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.text(_ANY, max_size=30), min_size=1, max_size=20))
+def test_the_graph_reads_any_text_as_python_does(texts):
+    assert _graph_words(texts) == [tower_words(text) for text in texts]
 
 
 def test_numbers_are_standardised():

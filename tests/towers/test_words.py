@@ -28,6 +28,7 @@ from towers.words import tower_words, words
         ("ເກີບ", ["ເກີ", "ກີບ"]),
         ("빨간 신발", ["빨간", "신발"]),  # Korean sets spaces
         ("लाल जूते हिन्दी", ["लाल", "जूते", "हिन्दी"]),
+        ("نمی\u200cشود क\u094d\u200dष", ["نمی\u200cشود", "क\u094d\u200dष"]),  # a joiner is part of a word
     ],
 )
 def test_scripts_without_spaces_are_read_as_pairs(text, found):
@@ -39,7 +40,21 @@ def test_scripts_with_spaces_are_read_as_they_are():
     letters = [*map(chr, range(0x20, 0x300)), *map(chr, range(0x400, 0x483))]
     for _ in range(200):
         text = "".join(rng.choice(letters, 50))
-        assert words(text) == re.findall(r"\w+", text)
+        assert words(text) == re.findall(r"\w+", text.replace("\u00ad", ""))
+
+
+@pytest.mark.parametrize("read", [words, tower_words])
+def test_what_is_not_seen_leaves_no_trace(read):
+    assert read("\ufefftitle co\u00adop 赤\u2060い 禰\U000e0100 \u202bגל\u202c") == [
+        *("title", "coop", "赤い", "禰", "גל")
+    ]
+
+
+@pytest.mark.parametrize("read", [words, tower_words])
+def test_symbols_and_controls_stand_between_words(read):
+    assert read("🧥coat\x85brand™x 50€ \u309b") == ["coat", "brand", "x", "50"]
+    assert read("👩\u200d💻 ❤\ufe0f \u0301e\u0301") == ["e\u0301"]  # a mark needs a letter
+    assert read("a\u200bb") == ["a", "b"]
 
 
 def test_towers_read_lower_case_and_join_what_punctuation_parts():
