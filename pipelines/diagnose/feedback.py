@@ -17,7 +17,7 @@ _VALUES = 20  # ratings with more distinct values are counted in as many equal b
 @dataclass(frozen=True)
 class Kind:
     """One kind of event: how many there are, the strength that the config gives it, and its share of the weight of all
-    targets of training."""
+    targets of training, which end at the test cut."""
 
     name: str
     events: int
@@ -83,11 +83,14 @@ def feedback(observed: Observed) -> Feedback:
 def _targets(observed: Observed) -> tuple[np.ndarray, np.ndarray]:
     """What each target of training counts, float64 [t], and the kind of the event that it counts by, [t].
 
-    Where what was seen is filtered, an item is one target of a query's, as strong as the strongest of its events.
+    The last refit trains on what lies before the test cut; a log that cannot be cut is counted as a whole. Where what
+    was seen is filtered, an item is one target of a query's, as strong as the strongest of its events.
     """
-    sequences, config = Sequences.of(observed.log, observed.n_queries), observed.config
-    worth = sequences.weight.astype(np.float64) if config.train.weighted else np.ones(len(observed.log))
-    kind = observed.tables.kinds.codes[np.argsort(observed.log.query, kind="stable")]
+    dataset, config = observed.dataset, observed.config
+    log = dataset.past(dataset.cuts.test) if dataset is not None else observed.log  # by time, so the first events
+    sequences = Sequences.of(log, observed.n_queries)
+    worth = sequences.weight.astype(np.float64) if config.train.weighted else np.ones(len(log))
+    kind = observed.tables.kinds.codes[: len(log)][np.argsort(log.query, kind="stable")]
     if config.data.seen_items == "keep":
         return worth, kind
     pair = sequences.query.astype(np.int64) * observed.n_items + sequences.item

@@ -62,7 +62,7 @@ def test_repeats_are_kept_where_they_are_common() -> None:
 
 
 def test_uneven_weights_are_brought_closer() -> None:
-    assert "50.3% of the weight" in settings(dear(100))["data.events.weights"]
+    assert "42.4% of the weight" in settings(dear(100))["data.events.weights"]
     events = {"path": "e.csv", "query": "q", "item": "i", "order": "t", "meaning": "took it", "value": "worth"}
     assert "logarithms" in settings(dear(100, data={"events": events}))["data.events.value"]
     assert not any("data.events" in one for one in settings(dear(10)))

@@ -30,14 +30,24 @@ def test_what_targets_count_is_that_of_training() -> None:
     assert alike == {"view": 1, "buy": 0}  # of events that count the same, the first stands for all
 
 
+def test_what_follows_the_test_cut_is_no_target_of_training() -> None:
+    """A thousand events, of which the last hundred, after the cut, are buys that count 100 each."""
+    query, late = np.arange(1_000), np.arange(1_000) >= 900
+    kinds, values = np.where(late, "buy", "view"), np.where(late, 100, np.where(query < 450, 1, 2))
+    log = observed(query, query % 50, query, kinds=kinds, values=values, clock=False, split={"test": 0.9})
+    found = feedback(log)
+    assert {kind.name: (kind.events, kind.share) for kind in found.kinds} == {"view": (900, 1), "buy": (100, 0)}
+    assert found.dearest == pytest.approx(8 * 2 / (450 + 449 * 2))  # of the 899 before the cut
+
+
 def dear(value: float, **more: Any) -> Observed:
-    """A thousand pairs, of which ten are worth `value` and the others 1."""
+    """A thousand pairs, the first 899 before the test cut; the first ten are worth `value` and the others 1."""
     query = np.arange(1_000)
     return observed(query, query % 50, query, values=np.where(query < 10, value, 1), clock=False, **more)
 
 
 def test_the_dearest_targets() -> None:
-    assert feedback(dear(100)).dearest == pytest.approx(1_000 / 1_990)
+    assert feedback(dear(100)).dearest == pytest.approx(8 * 100 / (10 * 100 + 889))
     assert np.isnan(feedback(dear(1)).dearest)
     assert np.isnan(feedback(dear(100, train={"weighted": False})).dearest)
     assert np.isnan(feedback(observed([0, 1], [0, 1], [1, 2], values=[1, 9])).dearest)
