@@ -66,9 +66,11 @@ class Step:
         """Within the block the model's weights are their moving average, where there is one."""
         if self.average:
             self.average.swap()
-        yield
-        if self.average:
-            self.average.swap()
+        try:
+            yield
+        finally:
+            if self.average:
+                self.average.swap()
 
     def restart_average(self) -> None:
         """Let the average begin anew from the weights as they are."""

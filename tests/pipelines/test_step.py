@@ -120,6 +120,9 @@ def test_within_the_block_weights_are_their_average_and_afterwards_themselves():
         np.testing.assert_allclose(weight.numpy(), average, atol=1e-6)
         assert np.abs(weight.numpy() - seen[-1]).max() > 1e-3
     np.testing.assert_array_equal(weight.numpy(), seen[-1])
+    with pytest.raises(KeyboardInterrupt), case.step.averaged():
+        raise KeyboardInterrupt
+    np.testing.assert_array_equal(weight.numpy(), seen[-1])
     case.step.restart_average()
     with case.step.averaged():
         np.testing.assert_array_equal(weight.numpy(), seen[-1])
