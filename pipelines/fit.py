@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from google.protobuf import text_format
 
 from configs.errors import DivergedError
 from configs.stages import Train
 from pipelines.examples import Batch, Examples
-from pipelines.files import remove_whole
+from pipelines.files import put_back, remove_whole, replaced_whole
 from pipelines.progress import Progress
 from pipelines.step import Rate, Step
 from towers.backend import tf
@@ -21,7 +23,10 @@ from towers.retrieval import Log, TwoTower
 
 Scalars = Mapping[str, float]
 _AHEAD = 2  # batches
-_CHECKPOINT, _BEST_EPOCH = "checkpoint", "best_epoch/.ATTRIBUTES/VARIABLE_VALUE"  # folder, and a name within
+_CHECKPOINT, _DAMAGED = "checkpoint", "checkpoint.damaged"
+USED_UP = (_CHECKPOINT, _DAMAGED)  # folders of a fit that nobody needs when it is over
+_OBJECTS, _BEST_EPOCH = "_CHECKPOINTABLE_OBJECT_GRAPH", "best_epoch/.ATTRIBUTES/VARIABLE_VALUE"  # names in one
+_NO_NEWS = re.compile(r"\{\{.*?\}\} | \[Op:\w+\]")  # what TensorFlow says of itself
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class Trainer:
 
     Checkpoints, after every epoch and every so many steps within it, hold weights, optimizer and counters; since
     examples and dropout are drawn from (seed, epoch, step), a fit that is killed and started again ends where an
-    undisturbed one ends; where a checkpoint is damaged it starts from the first epoch. Batches are assembled while the
-    step before is at work.
+    undisturbed one ends; where a checkpoint is damaged it is put aside, and the fit starts from the first epoch.
+    Batches are assembled while the step before is at work.
     """
 
     def __init__(
@@ -50,7 +55,7 @@ class Trainer:
         self._step = Step(model, log, train, learning_rate, next(examples.epoch(0)))
         self._epoch, self._done, self._best_epoch = (tf.Variable(0, dtype=tf.int64) for _ in range(3))
         self._total_loss, self._best_recall = (tf.Variable(start, dtype=tf.float64) for start in (0.0, -1.0))
-        checkpoint = tf.train.Checkpoint(
+        self._checkpoint = tf.train.Checkpoint(
             **self._step.state(),
             epoch=self._epoch,
             done=self._done,  # steps of the epoch under way
@@ -59,10 +64,15 @@ class Trainer:
             best_recall=self._best_recall,
         )
         self._best = folder / "best"
-        self._damage = _damage(folder / _CHECKPOINT, self._best)
-        if self._damage:
-            remove_whole(folder / _CHECKPOINT)
-        self._manager = tf.train.CheckpointManager(checkpoint, str(folder / _CHECKPOINT), max_to_keep=1)
+        put_back(self._best)
+        self._last, self._damage = None, ""
+        try:
+            self._last = _last_checkpoint(folder / _CHECKPOINT, self._best)
+        except _Damaged as damage:
+            self._damage = str(damage)
+            remove_whole(folder / _DAMAGED)
+            (folder / _CHECKPOINT).rename(folder / _DAMAGED)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder / _CHECKPOINT), max_to_keep=1)
 
     def fit(
         self,
@@ -123,8 +133,9 @@ class Trainer:
     def _resume(self, progress: Progress) -> None:
         """Go on from the last checkpoint, where there is one."""
         if self._damage:
-            progress.say(f"the last checkpoint is damaged and was removed; this fit begins anew ({self._damage})")
-        self._manager.restore_or_initialize()
+            progress.say(f"the last checkpoint is damaged and was put aside; this fit begins anew ({self._damage})")
+        if self._last:  # the one that was read, whatever the manager could make out
+            self._checkpoint.restore(self._last)
 
     def _run_epoch(self, progress: Progress, before_epoch: Callable[[int], None] | None) -> dict[str, float]:
         """What is left of the epoch under way."""
@@ -180,9 +191,9 @@ def feed(batches: Callable[[], Iterator[Batch]], signature: dict[str, tf.TensorS
 
 
 def save_weights(model: TwoTower, folder: Path) -> None:
-    """Write the weights of a model alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tf.train.Checkpoint(model=model).write(str(folder / "weights"))
+    """Write the weights of a model alone, as all that a folder holds; it is the old or the new one, never half."""
+    with replaced_whole(folder) as coming:
+        tf.train.Checkpoint(model=model).write(str(coming / "weights"))
 
 
 def load_weights(model: TwoTower, folder: Path) -> None:
@@ -190,27 +201,54 @@ def load_weights(model: TwoTower, folder: Path) -> None:
     tf.train.Checkpoint(model=model).read(str(folder / "weights")).expect_partial()
 
 
-def _damage(checkpoints: Path, best: Path) -> str:
-    """What is wrong with the last checkpoint, or with the best weights that it counts on; empty where nothing is.
+class _Damaged(Exception):
+    """What is kept can never be read: what was written is not there, or is not what was written."""
 
-    All of it is read before any is restored: a model that was restored by half is none to begin anew with.
+
+def _last_checkpoint(checkpoints: Path, best: Path) -> str | None:
+    """The last checkpoint, if there is one.
+
+    All of it, and of the best weights that it counts on, is read before any is restored: a model that was restored by
+    half is none to begin anew with. Raises: _Damaged; what may pass (too many open files, no right to read, a disk that
+    is away, no memory left) as it comes, since the checkpoint is then as good as ever.
     """
+    state = checkpoints / "checkpoint"  # which names the last one
+    if not state.is_file():
+        return None
     try:
-        if not (checkpoints / "checkpoint").is_file():  # which names the last one
-            return ""
-        last = tf.train.get_checkpoint_state(str(checkpoints))
-        if last is None:
-            return f"{checkpoints / 'checkpoint'} cannot be read"
-        if _read_all(last.model_checkpoint_path).get_tensor(_BEST_EPOCH):
+        last = str(checkpoints / _named(state.read_bytes()))
+        _read_all(last)
+        if int(_read(last, _BEST_EPOCH, tf.int64)):
             _read_all(str(best / "weights"))
-    except (ValueError, LookupError, tf.errors.OpError) as error:
-        return " ".join(str(error).split())
-    return ""
+    except (UnicodeDecodeError, text_format.ParseError) as error:
+        raise _Damaged(f"{state} cannot be read: {_line(error)}") from error
+    except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.NotFoundError) as error:
+        raise _Damaged(_line(error)) from error
+    return last
 
 
-def _read_all(path: str) -> tf.train.CheckpointReader:
-    """The reader of a checkpoint, every tensor of which could be read."""
-    reader = tf.train.load_checkpoint(path)
-    for name in reader.get_variable_to_shape_map():
-        reader.get_tensor(name)
-    return reader
+def _named(state: bytes) -> str:
+    """The checkpoint that a state file names."""
+    read = tf.compat.v1.train.generate_checkpoint_state_proto(".", ".")  # a message of that type
+    read.Clear()
+    text_format.Parse(state, read)
+    if not read.model_checkpoint_path:
+        raise text_format.ParseError("it names no checkpoint")
+    return read.model_checkpoint_path
+
+
+def _read_all(path: str) -> None:
+    """Read every tensor of a checkpoint, one after the other."""
+    _read(path, _OBJECTS, tf.string)  # a checkpoint's reader says of all that is wrong with an index the same
+    for name, kind in tf.train.load_checkpoint(path).get_variable_to_dtype_map().items():
+        _read(path, name, kind)
+
+
+def _read(path: str, name: str, kind: tf.DType) -> tf.Tensor:
+    """One tensor of a checkpoint, by the operation whose errors tell what went wrong."""
+    (read,) = tf.raw_ops.RestoreV2(prefix=path, tensor_names=[name], shape_and_slices=[""], dtypes=[kind])
+    return read
+
+
+def _line(error: Exception) -> str:
+    return " ".join(_NO_NEWS.sub("", str(error)).split())

@@ -23,7 +23,7 @@ from pipelines.evaluation.ranking import rank_targets
 from pipelines.evaluation.slices import request_slices
 from pipelines.examples import Examples
 from pipelines.files import remove_whole
-from pipelines.fit import Fitted, Rate, Trainer, diverged, load_weights, save_weights
+from pipelines.fit import USED_UP, Fitted, Rate, Trainer, diverged, load_weights, save_weights
 from pipelines.fit_mixing import fit_mixing
 from pipelines.mining import miner
 from pipelines.mixing import load_mixing
@@ -69,9 +69,7 @@ def train(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
         refit(dataset, encoded, model, cut, out / which, progress, record)
     board.close()
     (out / "fitted.json").write_text(json.dumps(asdict(fitted)) + "\n")
-    for part in (SELECTED, FOR_RANKER, REFITTED):
-        for used_up in ("checkpoint", _LOG):
-            remove_whole(out / part / used_up)
+    _let_go(out)
 
 
 def try_towers(dataset: Dataset, folder: Path, progress: Progress, record: Record) -> Fitted:
@@ -149,6 +147,13 @@ def _select(
         return {"recall": float(recall.mean()), "ndcg": float(ndcg.mean()), **by_slice}
 
     return trainer.fit(config.train.max_epochs, config.train.patience, validate, progress, record, mining)
+
+
+def _let_go(out: Path) -> None:
+    """Remove what the three fits needed while they lasted, and what was put aside."""
+    for part in (SELECTED, FOR_RANKER, REFITTED):
+        for used_up in (*USED_UP, _LOG):
+            remove_whole(out / part / used_up)
 
 
 def judges(dataset: Dataset) -> Requests:

@@ -1,5 +1,8 @@
 """Fitting: exact resume after a kill at any moment, early stopping, and that there is something to learn."""
 
+import os
+import resource
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from pipelines.step import _signature
 from pipelines.train import new_towers
 from pipelines.vectors import Vectors
 from tests import world
+from towers.backend import tf
 
 IDS_ALONE = {
     "features": [f for f in world.config().model_dump()["features"] if f["name"] in ("item_id", "user_id")],
@@ -53,9 +57,9 @@ class _Case:
 
     def start(self, folder):
         model = new_towers(self.data, self.encoded)
-        return model, self._trainer(model, folder)
+        return model, self.trainer(model, folder)
 
-    def _trainer(self, model, folder):
+    def trainer(self, model, folder):
         train = self.data.config.train
         return Trainer(model, self.examples, self.log, train.learning_rate, folder, train)
 
@@ -182,6 +186,12 @@ def _empty(path):
     path.write_bytes(b"")
 
 
+def _flip(path):
+    held = bytearray(path.read_bytes())
+    held[len(held) // 2] ^= 0xFF
+    path.write_bytes(held)
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -190,7 +200,11 @@ def _empty(path):
         ("checkpoint/ckpt-1.index", _halve),
         ("checkpoint/checkpoint", _empty),
         ("checkpoint/checkpoint", lambda path: path.write_bytes(b"\0" * 99)),
+        ("checkpoint/checkpoint", lambda path: path.write_bytes(b"\xff" * 99)),
+        ("checkpoint/ckpt-1.data-00000-of-00001", _flip),
+        ("checkpoint/ckpt-1.index", Path.unlink),
         ("best/weights.data-00000-of-00001", _halve),
+        ("best/weights.index", Path.unlink),
     ],
 )
 def test_a_fit_whose_checkpoint_is_damaged_says_so_and_begins_anew(case, tmp_path, name, damage, undisturbed):
@@ -202,12 +216,76 @@ def test_a_fit_whose_checkpoint_is_damaged_says_so_and_begins_anew(case, tmp_pat
     with pytest.raises(_Killed):
         fit(_Watch(kill_at=case.steps(1) + 1))
     damage(tmp_path / name)
+    (tmp_path / "checkpoint.damaged" / "earlier").mkdir(parents=True)
     watch = _Watch()
     assert _same(_weights(fit(watch)), undisturbed)
     assert watch.steps == case.steps(2)
     (said,) = watch.said
-    assert said.startswith("the last checkpoint is damaged and was removed; this fit begins anew (")
+    assert said.startswith("the last checkpoint is damaged and was put aside; this fit begins anew (")
     assert "\n" not in said
+    assert "Restore" not in said
+    assert "checkpoint" in {path.stem for path in (tmp_path / "checkpoint.damaged").iterdir()}
+    assert not (tmp_path / "checkpoint.damaged" / "earlier").exists()
+
+
+@contextmanager
+def _few_files(more):
+    """Within the block so many more files can be open at once."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 64, limits[1]))
+    opened = []
+    try:
+        with suppress(OSError):
+            while True:
+                opened.append(os.dup(0))
+        for _ in range(more):
+            os.close(opened.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for number in opened:
+            os.close(number)
+
+
+@pytest.mark.parametrize(("more", "error"), [(0, OSError), (1, tf.errors.ResourceExhaustedError)])
+def test_a_checkpoint_that_cannot_be_read_just_now_is_kept(case, tmp_path, more, error, undisturbed):
+    model, trainer = case.start(tmp_path)
+    with pytest.raises(_Killed):
+        trainer.fit(2, 2, case.scripted(model, [0.1, 0.2]), _Watch(kill_at=case.steps(1) + 1), _nothing)
+    model = new_towers(case.data, case.encoded)
+    with _few_files(more), pytest.raises(error, match="Too many open files"):
+        case.trainer(model, tmp_path)
+    watch = _Watch()
+    case.trainer(model, tmp_path).fit(2, 2, case.scripted(model, [0.1, 0.2]), watch, _nothing)
+    assert watch.steps == case.steps(2) - case.steps(1)
+    assert watch.said == []
+    assert _same(_weights(model), undisturbed)
+
+
+def test_a_fit_killed_while_it_writes_the_best_weights_replays_that_epoch(case, tmp_path, monkeypatch, undisturbed):
+    write, written = tf.train.Checkpoint.write, []
+
+    def dies(checkpoint, path):
+        write(checkpoint, path)
+        written.append(path)
+        if len(written) == 2:
+            Path(f"{path}.index").unlink()
+            raise _Killed
+
+    model, trainer = case.start(tmp_path)
+    monkeypatch.setattr(tf.train.Checkpoint, "write", dies)
+    with pytest.raises(_Killed):
+        trainer.fit(2, 2, case.scripted(model, [0.1, 0.2]), _Watch(), _nothing)
+    monkeypatch.undo()
+    model, trainer = case.start(tmp_path)
+    watch = _Watch()
+    trainer.fit(2, 2, case.scripted(model, [0.1, 0.2]), watch, _nothing)
+    assert watch.said == []
+    assert watch.steps == case.steps(2) - case.steps(1)
+    assert _same(_weights(model), undisturbed)
+    assert {path.name for path in tmp_path.iterdir()} == {"best", "checkpoint"}
 
 
 @pytest.fixture(scope="module")

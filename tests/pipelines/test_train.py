@@ -5,7 +5,7 @@ import pytest
 
 from configs.errors import DivergedError
 from pipelines.progress import Progress
-from pipelines.train import _recorder, new_towers, refit, try_towers
+from pipelines.train import _let_go, _recorder, new_towers, refit, try_towers
 from tests import world
 from tests.pipelines.test_fit import IDS_ALONE, READ_BY_MEAN
 from towers.backend import tf
@@ -37,6 +37,14 @@ def test_towers_whose_only_step_leaps_out_of_the_numbers_are_not_kept(tmp_path):
         refit(data, encoded, model, data.cuts.test, tmp_path / "refitted", QUIET, _nothing)
     assert all(np.isfinite(weight).all() for weight in model.trainable_variables)
     assert not (tmp_path / "refitted" / "best").exists()
+
+
+def test_of_fits_that_are_over_their_weights_alone_are_kept(tmp_path):
+    for part in ("selected", "for-ranker", "refitted"):
+        for name in ("best", "checkpoint", "checkpoint.damaged", "log"):
+            (tmp_path / part / name).mkdir(parents=True)
+    _let_go(tmp_path)
+    assert {path.name for path in tmp_path.glob("*/*")} == {"best"}
 
 
 def test_an_epochs_line_has_no_pace_where_no_step_was_left():
