@@ -1,7 +1,7 @@
 """What ran out is named in one line, as libraries really say it, and nothing else is taken for it."""
 
 import errno
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +15,14 @@ STACK = "Graph execution error:\n\nDetected at node mul defined at (most recent 
 
 class ResourceExhaustedError(Exception):
     """What TensorFlow calls it, for disks too."""
+
+    __module__ = "tensorflow.python.framework.errors_impl"
+
+
+class OutOfMemoryException(Exception):
+    """What DuckDB calls it."""
+
+    __module__ = "_duckdb"
 
 
 def _raised(error, folder):
@@ -38,21 +46,39 @@ def test_an_array_that_memory_had_no_room_for_is_named():
     assert str(shortage(MemoryError())).startswith("memory ran out; lower train.batch")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOMEM, "Cannot allocate memory"),  # os.fork, mmap
+        OutOfMemoryException("Out of Memory Error: failed to allocate data of size 1.0 GiB"),
+    ],
+)
+def test_whoever_asked_for_memory_is_named_and_what_helps_each_stage(error):
+    told = shortage(error)
+    assert isinstance(told, OutOfMemory)
+    assert str(told).startswith(f"memory ran out: {error}; lower train.batch")
+    for key in ("ranker.batch", "baselines.max_items", "trend.bucket", "index.shards"):
+        assert key in str(told)
+
+
 def test_a_full_disk_is_named_whoever_wrote(tmp_path):
     with pytest.raises(OSError, match="requested and") as cut_off:  # numpy, which says no more
         np.zeros(1 << 17).tofile("/dev/full")
-    with pytest.raises(OSError, match="No space left") as plain:
-        Path("/dev/full").write_bytes(b"x")
     tensors = ResourceExhaustedError("/run/weights.data-00000; No space left on device [Op:SaveV2]")
     wrapped = DataError("data: the tables cannot be read: IO Error: No space left on device")
-    for error in (cut_off.value, plain.value, tensors, wrapped):
+    copied = shutil.Error([("a", "b", str(OSError(errno.ENOSPC, "No space left on device", "b")))])
+    for error in (cut_off.value, tensors, wrapped, copied):
         assert isinstance(shortage(error), DiskFull)
         with pytest.raises(DiskFull) as raised:
             _raised(error, tmp_path)
         assert str(raised.value) == f"no space left on {tmp_path}; free some and run the same command again"
         assert shortage(raised.value) is raised.value
     named = OSError(errno.ENOSPC, "No space left on device", "runs/report/index.html")
-    assert str(shortage(named)).startswith("no space left on runs/report;")
+    moved = OSError(errno.EDQUOT, "Disk quota exceeded", "a/b", None, "runs/report/b")
+    for error, where in ((named, "runs/report"), (moved, "runs/report")):
+        assert str(shortage(error)).startswith(f"no space left on {where};")
+        with pytest.raises(DiskFull, match=f"^no space left on {where};"):
+            _raised(error, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +86,10 @@ def test_a_full_disk_is_named_whoever_wrote(tmp_path):
     [
         ValueError("scores: got NaN"),
         OSError(errno.EACCES, "Permission denied", "runs"),
+        FileNotFoundError("/data/out of memory/events.csv"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/data/No space left on device/events.csv"),
+        KeyError("failed to allocate"),
+        RuntimeError("out of memory"),
         ResourceExhaustedError("Too many open files"),
         DataError("data: the tables cannot be read: Out of Memory Error"),  # in words already
     ],

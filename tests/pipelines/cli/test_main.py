@@ -15,13 +15,19 @@ OOM = (
 )
 
 
+class ResourceExhaustedError(Exception):
+    """TensorFlow's, without its import."""
+
+    __module__ = "tensorflow.python.framework.errors_impl"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
         (DataError("data: mend it"), 2, "error: data: mend it\n"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 2, "error: [Errno 2] No such file: 'x'\n"),
         (
-            RuntimeError(OOM),
+            ResourceExhaustedError(OOM),
             2,
             "error: memory ran out: no room for a tensor of [9,9] float on GPU:0; lower train.batch",
         ),
