@@ -19,7 +19,7 @@ from pipelines.progress import Progress
 from pipelines.run import STAGES
 from pipelines.shortages import naming_disk
 from pipelines.stage import Run, locked
-from pipelines.tune import TRIALS
+from pipelines.tune import BEST, TRIALS
 from pipelines.tune.log import write_experiment
 from pipelines.tune.outcome import Outcome, importance, write_best
 from pipelines.tune.search import Record, Tried, search, study_of
@@ -64,6 +64,7 @@ def _judges(config: Config, prepared: Path) -> int:
 
 def _begin(folder: Path, logs: Path, progress: Progress) -> None:
     shutil.rmtree(logs, ignore_errors=True)  # of trials on other data
+    (folder / BEST).unlink(missing_ok=True)  # and the best of them
     if any(folder.glob(_aside("*"))):
         progress.say("trials on other data, or by another version of the code, cannot be compared and are put aside")
 

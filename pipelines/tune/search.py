@@ -28,6 +28,7 @@ Attempt = Callable[[Config, Record], None]
 """Fits towers of a config, giving the scalars of each epoch ("recall", "ndcg", "loss", ...) to a record."""
 _AT_RANDOM = 6  # trials before the estimator has anything to say
 _LONGEST = 300  # characters of an error that nobody foresaw
+_UNFORESEEN = "unexpected"  # how the reason of such a trial begins
 _UNPRUNED, _WARM_UP = 4, 2  # trials, and epochs of each further one, that are never pruned
 FINISHED, CUT_SHORT, PRUNED = "finished", "cut short", "pruned"
 REFUSED, FAILED, REPEATED = "refused", "failed", "repeated"
@@ -51,6 +52,11 @@ class Tried:
     curve: tuple[float, ...] = ()
     seconds: float = 0.0
     why: str = ""
+
+    @property
+    def unforeseen(self) -> bool:
+        """Whether an error ended it that is neither what values can bring about nor what a person can read."""
+        return self.ended == FAILED and self.why.startswith(_UNFORESEEN)
 
 
 def study_of(config: Config, knobs: Sequence[Knob], done: Sequence[Tried]) -> optuna.Study:
@@ -81,8 +87,9 @@ def search(
 ) -> Iterator[Tried]:
     """Run trials after those that are `done` until `config.tune` has had enough, yielding each when it is over.
 
-    Raises: what `attempt` raises for the config as it stands, and later where the disk is full; else the search goes on
-    without the values that brought an error about.
+    Raises: what `attempt` raises for the config as it stands, and later what is no fault of the values tried: a full
+    disk, any other trouble with files, and what nobody foresaw where it ended the trial before too; else the search
+    goes on without the values that brought an error about.
     """
     done = list(done)
     while len(done) < config.tune.trials and _left(config, done) > 0:
@@ -96,7 +103,8 @@ def search(
                 one = replace(earlier, place=place, ended=REPEATED, curve=(), seconds=0.0, why=f"of {earlier.place}")
             else:
                 with TrialLog(logs, place, trial.params) as log:
-                    one = _run(config, place, values, attempt, _Watch(trial, log, progress, _left(config, done)))
+                    watch = _Watch(trial, log, progress, _left(config, done))
+                    one = _run(config, place, values, attempt, watch, _last_failed(done))
                     worked = one.ended not in (REFUSED, FAILED)
                     log.end(one.scalars | {"epochs": len(one.curve), "seconds": one.seconds}, worked)
             progress.say(f"trial {place} {one.ended}{f': {one.why}' if one.why else ''}")
@@ -164,7 +172,15 @@ def _next(config: Config, knobs: Sequence[Knob], done: Sequence[Tried]) -> optun
     return study.ask({knob.key: knob.domain for knob in knobs})
 
 
-def _run(config: Config, place: int, values: dict[str, Any], attempt: Attempt, watch: _Watch) -> Tried:
+def _last_failed(done: Sequence[Tried]) -> bool:
+    """Whether nobody foresaw how the last trial ended that was fitted."""
+    fitted = (one for one in reversed(done) if one.ended not in (REPEATED, REFUSED))
+    return next((one.unforeseen for one in fitted), False)
+
+
+def _run(
+    config: Config, place: int, values: dict[str, Any], attempt: Attempt, watch: _Watch, last_failed: bool
+) -> Tried:
     ended, why = FINISHED, ""
     try:
         attempt(with_values(config, values), watch)
@@ -174,8 +190,10 @@ def _run(config: Config, place: int, values: dict[str, Any], attempt: Attempt, w
         ended, why = CUT_SHORT, f"{config.tune.minutes:g} minutes are up"
     except Exception as error:
         told = shortage(error) or error
-        if place == 1 or isinstance(told, DiskFull):
+        if place == 1 or isinstance(told, (DiskFull, OSError)):
             raise
+        if last_failed and not isinstance(told, UserError):
+            raise  # two in a row: the machine or the code fails, and would fail all that are left
         ended, why = _given_up(told)
     return Tried(place, values, ended, ended in (FINISHED, CUT_SHORT), watch.best, watch.curve, watch.seconds, why)
 
@@ -183,5 +201,5 @@ def _run(config: Config, place: int, values: dict[str, Any], attempt: Attempt, w
 def _given_up(error: Exception) -> tuple[str, str]:
     """How an error ended a trial, and why: a search that stopped would draw the same values each time it goes on."""
     if not isinstance(error, UserError):
-        return FAILED, " ".join(f"unexpected {type(error).__name__}: {error}".split())[:_LONGEST]
+        return FAILED, " ".join(f"{_UNFORESEEN} {type(error).__name__}: {error}".split())[:_LONGEST]
     return FAILED if isinstance(error, (DivergedError, OutOfMemory)) else REFUSED, str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import signal
 import subprocess
@@ -33,6 +34,12 @@ from tests.runs import twinspire
 
 class _Killed(BaseException):
     """Stands for the end of the process."""
+
+
+class ResourceExhaustedError(Exception):
+    """TensorFlow's, without its import."""
+
+    __module__ = "tensorflow.python.framework.errors_impl"
 
 
 def _die() -> None:
@@ -231,7 +238,7 @@ def test_what_fails_at_the_start_is_the_users_to_mend(tmp_path):
         (DivergedError("train: weights are no numbers any more"), "train: weights are no numbers any more"),
         (MemoryError(), "memory ran out; lower train.batch"),
         (
-            RuntimeError("OOM when allocating tensor with shape[9] and type float on x/device:CPU:0"),
+            ResourceExhaustedError("OOM when allocating tensor with shape[9] and type float on x/device:CPU:0"),
             "memory ran out: no",
         ),
         (RuntimeError("never\nseen"), "unexpected RuntimeError: never seen"),
@@ -255,17 +262,95 @@ def test_a_trial_that_fails_is_kept_with_the_reason_and_the_search_goes_on(tmp_p
         searches.run(searches.config(**{"train.batch": 125}), tmp_path / "start", attempt)
 
 
-def test_a_full_disk_ends_the_search_until_there_is_room(tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EMFILE, "Too many open files"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/mnt/prepared"),
+    ],
+)
+def test_trouble_with_files_ends_the_search_until_it_is_over(tmp_path, error):
     def attempt(config, record):
         if config.train.batch == 500:
-            raise OSError(28, "No space left on device")
+            raise error
         peak(config, record)
 
     config = searches.config(trials=8, space={"train.batch": [500]})
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=error.strerror):
         searches.run(config, tmp_path, attempt)
     assert {one.values["train.batch"] for one in trials_on("data of today", tmp_path)} == {250}
     assert len(searches.run(config, tmp_path)) == 8
+
+
+def _failing(*errors):
+    """An attempt that raises these, None for none, one a trial that is fitted, and nothing after them."""
+    left = list(errors)
+
+    def attempt(config, record):
+        error = left.pop(0) if left else None
+        if error:
+            raise error
+        peak(config, record)
+
+    return attempt
+
+
+BUG = RuntimeError("a bug")
+
+
+def test_what_nobody_foresaw_twice_in_a_row_ends_the_search(tmp_path):
+    config, failing = searches.config(trials=6), _failing(None, None, BUG, BUG)
+    with pytest.raises(RuntimeError, match="a bug"):
+        searches.run(config, tmp_path, failing)
+    kept = trials_on("data of today", tmp_path)
+    assert [one.ended for one in kept] == ["finished", "finished", "failed"]
+    with pytest.raises(RuntimeError, match="a bug"):
+        searches.run(config, tmp_path, _failing(BUG))  # as read back, it is the second
+    found = searches.run(config, tmp_path)  # mended
+    assert found[:3] == kept
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        (BUG, None, BUG),
+        (BUG, MemoryError(), BUG),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"),) * 3,
+        (DivergedError("train: weights are no numbers any more"),) * 3,
+        (UserError("train: no"), BUG, UserError("train: no")),
+    ],
+)
+def test_what_values_bring_about_never_ends_the_search_nor_what_comes_but_once(tmp_path, errors):
+    found = searches.run(searches.config(trials=6), tmp_path, _failing(None, *errors))
+    assert sum(one.ended in ("failed", "refused") for one in found) == sum(error is not None for error in errors)
+    assert len(found) == 6
+
+
+def test_a_repeated_or_refused_trial_between_is_none(tmp_path):
+    space = {"train.batch": [125, 500]}
+    with pytest.raises(RuntimeError, match="a bug"):
+        searches.run(searches.config(trials=40, space=space), tmp_path / "a", _failing(None, BUG, BUG))
+    with pytest.raises(RuntimeError, match="a bug"):
+        searches.run(searches.config(trials=6), tmp_path / "b", _failing(None, BUG, UserError("train: no"), BUG))
+
+
+def test_of_other_data_no_best_config_is_left(tmp_path, monkeypatch):
+    def fit(config, prepared, scratch, progress, record):
+        (folder,) = tmp_path.glob("tune-*")
+        began.append((folder / "best.toml").exists())
+        record(1, scalars(0.3))
+
+    monkeypatch.setattr("pipelines.tune.folder.fit", fit)
+    began = []
+    config = searches.config(trials=1, **{"data.simulated_events": 3000})
+    tune(config, tmp_path, QUIET)
+    (trials,) = tmp_path.glob("tune-*/trials.json")
+    trials.write_text(trials.read_text().replace('"data": "', '"data": "other-'))
+    tune(config, tmp_path, QUIET)
+    assert began == [False, False]
+    assert (trials.parent / "best.toml").exists()
 
 
 def test_a_killed_search_leaves_the_best_so_far(tmp_path, monkeypatch):
