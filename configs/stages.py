@@ -175,8 +175,8 @@ class Trend(Section):
     the last windows. As long as little is known it stays near the next longer window's, and that of all time near the
     average; `prior` is the number of events expected of an average item at which both count the same.
 
-    Items without a date are `undated`: "old", there since the log began, or "new", there since they were first taken.
-    Of those that nobody has taken nothing says which are new: old, they are unwanted, and none is found; new, all that
+    An item without a date counts as there since the log began. While nobody has taken it, it is `undated`: "old", and
+    unwanted ever since, or "new", just listed. Nothing says which of them are new: old, none is found; new, all that
     nobody wants compete with what is taken. With `data.items.available_from` there is nothing to choose.
     """
 

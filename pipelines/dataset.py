@@ -19,7 +19,7 @@ from pipelines.requests import Rules, Window, requests_at, requests_of_newcomers
 from pipelines.sequences import Sequences
 from pipelines.split import Cut, Cuts, cut_log
 from pipelines.tables import Interactions, Requests
-from pipelines.trend import NEVER, Trend, available_times, trend_of
+from pipelines.trend import Trend, available_times, trend_of
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,12 @@ class Dataset:
         """Trend columns of every item as of `cut`, [N, t]."""
         from pipelines.trend_counts import trend_at  # which needs TensorFlow, as a data set does not
 
-        return trend_at(self.trend, self.past(cut), self.dated, cut.moment)
-
-    @cached_property
-    def dated(self) -> np.ndarray:
-        """From when on trends count an item as listed if nobody has taken it before, [N] int64."""
-        if self.config.trend.undated == "old":
-            return self.available
-        return np.where(self.tables.items["available_from"].isna(), NEVER, self.available)
+        past, listed = self.past(cut), self.available
+        if self.config.trend.undated == "new":
+            untaken = np.bincount(past.item, minlength=self.n_items) == 0
+            undated = self.tables.items["available_from"].isna().to_numpy()
+            listed = np.where(untaken & undated, cut.moment, listed)
+        return trend_at(self.trend, past, listed, cut.moment)
 
     @property
     def filter_seen(self) -> bool:

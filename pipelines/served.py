@@ -68,7 +68,7 @@ def recommender_at(dataset: Dataset, parts: Parts, cut: Cut, index: ItemIndex) -
 
 def _newcomer(dataset: Dataset, cut: Cut) -> np.ndarray:
     """Trend columns of one more item, listed at `cut`, [t]."""
-    available = np.append(dataset.dated, cut.moment)
+    available = np.append(dataset.available, cut.moment)
     return trend_at(dataset.trend, dataset.past(cut), available, cut.moment)[-1]
 
 

@@ -211,7 +211,7 @@ def _log(dataset: Dataset, examples: Examples, cut: Cut) -> Log:
     train = dataset.config.train
     beforehand = train.xla or train.negatives.covers(dataset.n_items)  # XLA wants shapes that no draw decides
     return Log(
-        trends_of(dataset.trend, past, dataset.dated, beforehand),
+        trends_of(dataset.trend, past, dataset.available, beforehand),
         listed if (listed > past.time.min()).any() else None,
         Sources.of(train.negatives, *examples.shares(listed)),
     )

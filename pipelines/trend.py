@@ -11,7 +11,6 @@ from configs.schema import Config
 from configs.units import duration
 from pipelines.tables import Interactions
 
-NEVER = 2**62  # later than any moment
 _CLOCK_WINDOWS = ("1d", "7d", "30d")
 
 

@@ -153,7 +153,7 @@ def training_log(data: Dataset, examples: Examples, cut: Cut, beforehand: bool =
     past = data.past(cut)
     listed = listed_times(past, data.available)
     return Log(
-        trends_of(data.trend, past, data.dated, beforehand),
+        trends_of(data.trend, past, data.available, beforehand),
         listed,
         Sources.of(data.config.train.negatives, *examples.shares(listed)),
     )
