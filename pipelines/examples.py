@@ -145,8 +145,8 @@ class Examples:
             "seen": self._seen(query),
         }
         batch |= {f"static/{name}": column[query] for name, column in self._static.items()}
-        # the circumstances are those in which the target is taken: those of the moment say little of what comes later
-        return batch | {f"context/{name}": column[target] for name, column in self._context.items()}
+        asked_in = target if self._train.context == "target" else event
+        return batch | {f"context/{name}": column[asked_in] for name, column in self._context.items()}
 
     def _seen(self, query: np.ndarray) -> np.ndarray:
         """(row of the batch, item) for everything each row's query ever took, [n, 2] int32."""

@@ -39,9 +39,9 @@ def _log() -> Interactions:
     return Interactions(log.query, item.astype(np.int32), log.time, log.weight, log.context)
 
 
-@pytest.fixture(scope="module", params=["next", "future"])
+@pytest.fixture(scope="module", params=[{"train.target": "next"}, {"train.context": "target"}], ids=["next", "future"])
 def fitted(request, tmp_path_factory) -> Vectors:
-    data = world.dataset(world.config(CHANGES | {"train.target": request.param}), _log())
+    data = world.dataset(world.config(CHANGES | request.param), _log())
     encoded, cut = world.encoded(data), data.cuts.validation
     examples = world.examples(data, encoded, cut)
     model = new_towers(data, encoded)
