@@ -253,8 +253,8 @@ class Train(Section):
     dozen shapes to which batches are padded; `precision` is what the towers compute in (their weights and the loss stay
     float32, and so does what is served).
 
-    A moment is trained in the `context` (device, hour) of its own event or, where its target may lie later, of the event
-    in which that is taken: towers then follow the request's context closely, and so does a ranker behind them.
+    A moment is trained in the `context` (device, hour) of its own event or, where its target may lie later, of the
+    event in which that is taken: towers then follow the request's context closely, and so does a ranker behind them.
 
     `cold_items` is how often a step sees an item as if it had just been listed: its own id unknown, its trend that of
     an average item. What content says of an item that nobody has taken yet is learned from that; `cold_weight` is how
