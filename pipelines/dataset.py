@@ -71,10 +71,9 @@ class Dataset:
     def judged_window(self, cut: Cut, end: Cut) -> Window:
         """The window of those queries alone that are judged: of those with a past, and of those without, at most
         `split.max_queries` each, drawn by lots that hold for all windows, seeds, and growing tables."""
-        past, between = self.past(cut), self.cuts.between(self.log, cut, end)
+        past, between, within = self.past(cut), self.cuts.between(self.log, cut, end), self.queries_within(cut, end)
         come_back = np.bincount(past.query, minlength=self.n_queries) > 0
         judged, most = np.zeros(self.n_queries, bool), self.config.split.max_queries
-        within = self.queries_within(cut, end)
         for some in (within[come_back[within]], within[~come_back[within]]):
             judged[some[np.argsort(self._lots[some])[:most]]] = True
         between = between if judged[within].all() else between.take(np.flatnonzero(judged[between.query]))

@@ -13,7 +13,7 @@ from pipelines.tables import Interactions
 from pipelines.trend import Trend, bucket_of, listed_times
 from towers.trends import Listing, Moments, TrendCounts, Trends, TrendTable, trend_columns
 
-_LARGEST_TABLE = 1 << 30  # bytes; building it takes a few times as much
+_LARGEST_TABLE = 1 << 30  # bytes; a step holds it as a tensor beside the array that it is made of
 
 
 def trend_at(trend: Trend, interactions: Interactions, available_from: np.ndarray, moment: int) -> np.ndarray:
@@ -24,9 +24,8 @@ def trend_at(trend: Trend, interactions: Interactions, available_from: np.ndarra
     past = interactions.before(moment)
     starts = [moment - width * trend.bucket for width in trend.widths]
     parts = [past, *(past.between(start, moment) for start in starts)]
-    taken = [
-        np.bincount(part.item, part.weight, items).astype(float) for part in parts
-    ]  # of nothing it counts in integers
+    # of no event at all, numpy would count in integers
+    taken = [np.bincount(part.item, part.weight, items).astype(float) for part in parts]
     total, listing = _Total(past), _listing(past, available_from)
     begun = total.before(np.array([starts], np.int64).T)
     moments = _moments(begun, total, np.array([moment]), listing)
@@ -45,7 +44,8 @@ def trends_of(trend: Trend, interactions: Interactions, available_from: np.ndarr
     if beforehand and size > _LARGEST_TABLE:
         raise ConfigError(
             f"trend.bucket: {trend.bucket} gives {buckets} buckets x {items} items, {size / 2**30:.1f} GiB; "
-            f"expected at most {_LARGEST_TABLE >> 30} GiB: choose a longer bucket"
+            f"expected at most {_LARGEST_TABLE >> 30} GiB: choose a longer bucket, or let each step work out its own: "
+            "train.xla = false, and train.negatives.whole_catalogue_below under the number of items"
         )
     starts = interactions.time[0] + np.arange(buckets) * trend.bucket
     total, listing = _Total(interactions), _listing(interactions, available_from)
