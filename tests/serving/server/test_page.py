@@ -138,10 +138,9 @@ def test_it_loads_a_list_for_anybody_and_health_without_moving(visit):
     page = visit.page
     assert page.locator("#said").inner_text().startswith("model 10 items · version 1 ·")
     page.locator("#health", has_text="1/1 ready").wait_for()
-    health = page.locator("#health").inner_text()
-    assert "1 stable" in health
-    assert "answers" in health
-    visit.until(lambda: " ms" in page.locator("#health").inner_text())  # the next look, after the first list
+    assert "1 stable" in page.locator("#health").inner_text()
+    for said in ("answers", " ms"):  # a store too busy to answer this look answers the next, after the first list
+        visit.until(lambda said=said: said in page.locator("#health").inner_text())
     assert page.evaluate("moved") < 0.02
     assert page.title() == "small · twinspire"
 
