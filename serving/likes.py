@@ -1,7 +1,8 @@
-"""Onboarding: what a new user says they like, "feature=value", read as a short history of items that stand for it.
+"""Onboarding: what a new user says they like, "feature=value", read as one item of a history that is like such items.
 
 Any value of a category or multi_category feature of items can be liked. Towers read histories of items, so a value is
-read as its most popular items; popularity lists those items first.
+read as an item half-way between its most popular ones. Read as all of these, it would say that somebody takes nothing
+else: who likes a category has said less than one item would. Popularity lists items with that value first.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REPRESENTATIVES = 5  # items that a liked value is read as
+REPRESENTATIVES = 5  # items whose mean a liked value is read as
 _SHOWN = 20  # names in a message
 
 

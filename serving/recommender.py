@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -191,11 +192,14 @@ class Recommender(tf.Module):
         return listed(self.ids, found, scores, inputs["k"])
 
     def _query(self, request: Request) -> tf.Tensor:
-        return self._query_of(request.batch, request.read, request.segment)
+        return self._query_of(request.batch, request.liked, request.read, request.segment)
 
     @shared
-    def _query_of(self, batch: Tensors, read: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
-        history = self._models.towers.history_tokens(batch["item"], take(self.retrieval.static, batch["item"]))
+    def _query_of(self, batch: Tensors, liked: tf.Tensor, read: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
+        def tokens(rows: tf.Tensor) -> tf.Tensor:
+            return self._models.towers.history_tokens(rows, take(self.retrieval.static, rows))
+
+        history = self._reader.history(tokens, batch["item"], liked)
         vectors, mixing = self._models.towers.query_vectors(batch, history), self._models.mixing
         return mixing.extend(vectors, read, segment) if mixing else vectors
 
@@ -230,7 +234,7 @@ class Recommender(tf.Module):
         known = tf.maximum(rows, 0)
         scores = self._models.ranker.score(
             request.batch,
-            take(self.ranker_items, request.batch["item"]),
+            self._reader.history(partial(take, self.ranker_items), request.batch["item"], request.liked),
             take(self.ranker_items, known),
             take(self.retrieval.trend, known),
             retrieval,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ from towers.lookup import FIRST_KNOWN, Lookup
 
 @dataclass(frozen=True)
 class Request:
-    """A batch of requests: `batch` as `TwoTower.query_vectors` takes it, `seen` [B, S] catalogue rows that must
-    not be recommended (-1 is padding), `taken` [B, L] the latest known items of the history (-1 is padding; what stands
-    for likes is not among them), `read` [B] how many items and likes are known, and `segment` [B] for
-    `mixing.Mixing`."""
+    """A batch of requests: `batch` as `TwoTower.query_vectors` takes it, `liked` [B, L] the place of what is liked
+    where an entry of the history is that and no item (-1 elsewhere), `seen` [B, S] catalogue rows that must not be
+    recommended (-1 is padding), `taken` [B, L] the latest known items of the history (-1 is padding, and what is
+    liked), `read` [B] how many items and likes are known, and `segment` [B] for `mixing.Mixing`."""
 
     batch: dict[str, tf.Tensor]
+    liked: tf.Tensor
     seen: tf.Tensor
     taken: tf.Tensor
     read: tf.Tensor
@@ -48,7 +49,8 @@ class RequestReader:
         representatives: np.ndarray | None = None,
         segments: Sequence[str] = (),
     ) -> None:
-        """likes [V] can be said to be liked; representatives [V, n]: rows that each is read as, -1 for fewer.
+        """likes [V] can be said to be liked; representatives [V, n]: rows whose mean each is read as, the last of them
+        the first to be there, -1 for fewer.
 
         segments: the values of `data.segment` that are told apart.
         """
@@ -69,21 +71,33 @@ class RequestReader:
 
         What is liked comes ahead of the history, as old as its first item. It is not seen.
         """
-        batch, history, taken, read, segment = self._read({name: inputs[name] for name in self._names})
+        batch, liked, history, taken, read, segment = self._read({name: inputs[name] for name in self._names})
         seen = history if self._filter_seen else history[:, :0]
         if "exclude" in inputs:
             seen = tf.concat([seen, self.items.rows(inputs["exclude"])], axis=1)
-        return Request(batch, seen, taken, read, segment)
+        return Request(batch, liked, seen, taken, read, segment)
+
+    def history(self, tokens: Callable[[tf.Tensor], tf.Tensor], item: tf.Tensor, liked: tf.Tensor) -> tf.Tensor:
+        """What towers read of a history, [B, L, d]: the tokens of its rows `item` [B, L], and where `liked` [B, L]
+        names something instead, the mean of those of its representatives."""
+        place = tf.where(liked >= 0)
+        rows = tf.gather(self._representatives, tf.gather_nd(liked, place))
+        there = tf.cast(rows >= 0, tf.float32)[..., None]
+        total = tf.reduce_sum(tokens(tf.maximum(rows, 0)) * there, axis=1)
+        return tf.tensor_scatter_nd_update(tokens(item), place, total / tf.reduce_sum(there, axis=1))
 
     @shared
     def _read(
         self, inputs: Mapping[str, tf.Tensor]
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """What the towers read, the rows of the history, the latest of them, how many items and likes are known, and
-        the segment."""
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What the towers read, what of it is liked, the rows of the history, the latest of them, how many items and
+        likes are known, and the segment."""
         history, likes = self.items.rows(inputs["history"]), rows_of(self.likes, inputs["likes"])
-        rows, time = _behind(self._stand_ins(likes), history, inputs["history_time"], inputs["time"])
-        item, mask, item_time = self._latest(rows, time, inputs["time"])
+        best = tf.where(likes >= 0, tf.gather(self._representatives[:, -1], tf.maximum(likes, 0)), -1)
+        likes = tf.where(best >= 0, likes, -1)  # nothing in the catalogue is like some
+        rows, time = _behind(best, history, inputs["history_time"], inputs["time"])
+        liked = tf.concat([likes, tf.fill(tf.shape(history), -1)], axis=1)
+        item, mask, item_time, liked = self._latest(rows, time, liked, inputs["time"])
         batch = {
             "item": item,
             "mask": mask,
@@ -92,10 +106,8 @@ class RequestReader:
         }
         batch |= {f"static/{name}": value for name, value in self._encode(self.static, self._static, inputs).items()}
         batch |= {f"context/{name}": value for name, value in self._encode(self.context, self._events, inputs).items()}
-        # many items stand for what is liked, but little is known by it
-        own = tf.minimum(_count(history >= 0), self._length)
-        taken = tf.where(tf.range(self._length)[None, :] >= self._length - own[:, None], item, -1)
-        return batch, history, taken, own + _count(likes >= 0), self._column(inputs)
+        taken = tf.where(mask & (liked < 0), item, -1)
+        return batch, liked, history, taken, _count(mask), self._column(inputs)
 
     def _column(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The segment of each request, [B]; one behind the last where it is none of those told apart."""
@@ -104,22 +116,16 @@ class RequestReader:
         known = rows_of(self.segments, inputs[self._segment])
         return tf.where(known >= 0, known, self._last_segment)
 
-    def _stand_ins(self, likes: tf.Tensor) -> tf.Tensor:
-        """What is liked [B, n], -1 for padding, to the rows that stand for it, [B, n x representatives].
-
-        The best representatives of all come last, so that a short history length keeps some of each.
-        """
-        rows = tf.where(likes[..., None] >= 0, tf.gather(self._representatives, tf.maximum(likes, 0)), -1)
-        return tf.reshape(tf.transpose(rows, [0, 2, 1]), [tf.shape(rows)[0], tf.shape(rows)[1] * rows.shape[2]])
-
-    def _latest(self, rows: tf.Tensor, time: tf.Tensor, now: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The last L known items, right-aligned: rows, mask and times, each [B, L]."""
+    def _latest(
+        self, rows: tf.Tensor, time: tf.Tensor, liked: tf.Tensor, now: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The last L known entries, right-aligned: rows, mask, times and what of them is liked, each [B, L]."""
         missing = tf.maximum(self._length - tf.shape(rows)[1], 0)
-        rows = tf.pad(rows, [[0, 0], [missing, 0]], constant_values=-1)
+        rows, liked = (tf.pad(one, [[0, 0], [missing, 0]], constant_values=-1) for one in (rows, liked))
         time = tf.pad(time, [[0, 0], [missing, 0]])
         # a stable sort moves padding and unknown items to the front and keeps the order of the rest
         order = tf.argsort(tf.cast(rows >= 0, tf.int32), axis=1, stable=True)[:, -self._length :]
-        rows = tf.gather(rows, order, axis=1, batch_dims=1)
+        rows, liked = (tf.gather(one, order, axis=1, batch_dims=1) for one in (rows, liked))
         mask = rows >= 0
         time = tf.where(mask, tf.gather(time, order, axis=1, batch_dims=1), now[:, None])
         length = [None, self._length]
@@ -127,6 +133,7 @@ class RequestReader:
             tf.ensure_shape(tf.maximum(rows, 0), length),
             tf.ensure_shape(mask, length),
             tf.ensure_shape(time, length),
+            tf.ensure_shape(liked, length),
         )
 
     def _encode(self, preprocess: Preprocess, features: Sequence[Any], inputs: Mapping[str, tf.Tensor]) -> dict:

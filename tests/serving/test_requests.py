@@ -96,7 +96,20 @@ def test_taken_is_the_latest_known_of_the_history_alone(exact, ids, expected, li
     assert found["taken"].tolist() == [expected]
     own = found["taken"] >= 0
     np.testing.assert_array_equal(found["item"][own], found["taken"][own])
-    assert (found["mask"] & ~own).sum() == min(3 * len(likes), (~own).sum())
+    assert (found["mask"] & ~own).sum() == min(len(likes), (~own).sum())
+
+
+def test_what_is_liked_is_read_as_the_mean_of_what_there_is_of_its_representatives(exact):
+    representatives = np.array([[40, 41, 42], [-1, -1, 43], [-1, -1, -1]], np.int32)
+    reader = RequestReader(exact.config, exact.fitted, ItemIds(IDS), ["x", "y", "none"], representatives)
+    inputs = inputs_of([["i20"]], likes=strings([["none", "y", "unknown", "x"]]))
+    request = reader.read(
+        {name: tf.constant(v, tf.string if v.dtype == object else v.dtype) for name, v in inputs.items()}
+    )
+    assert request.liked.numpy().tolist() == [[-1, -1, 1, 0, -1]]
+    found = reader.history(lambda rows: tf.cast(rows, tf.float32)[..., None], request.batch["item"], request.liked)
+    assert found[..., 0].numpy().tolist() == [[0, 0, 43, 41, 20]]
+    assert request.read.numpy().tolist() == [3]
 
 
 def test_rows_of_nothing_and_of_unknown_ids(reader):
