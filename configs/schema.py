@@ -103,8 +103,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _says_nothing_idle(self) -> Config:
-        own = self.data.items.id
-        bare = all(feature.kind == "id" and feature.source_column == own for feature in self.on("items"))
+        bare = self.own_ids == self.on("items")
         nothing = "items have no feature but their own id"
         idle: list[tuple[Section, str, str]] = []
         idle += [(self.train, f"train.{name}", nothing) for name in ("cold_items", "cold_weight") if bare]
@@ -115,6 +114,12 @@ class Config(Section):
             if found not in (off, 0):  # 0 says what is done
                 raise ValueError(f"{key} = {found} does nothing where {where}, expected {off}")
         return self
+
+    @property
+    def own_ids(self) -> tuple[Feature, ...]:
+        """The features of items that say which item it is: a brand's id says of a new item what it says of others."""
+        own = self.data.items.id
+        return tuple(one for one in self.on("items") if one.kind == "id" and one.source_column == own)
 
     def on(self, table: str) -> tuple[Feature, ...]:
         """Features of one table ("items", "queries" or "events"), in file order."""

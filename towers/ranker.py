@@ -1,8 +1,10 @@
 """The ranker: DCN-v2 over both sides of each candidate (Wang et al. 2021), trained listwise.
 
 It has embeddings of its own and never reads the towers' coordinates, which turn when the towers are refitted:
-of retrieval it knows only the score, standardised within the list, and the rank. Its item side depends on the
-item alone, so it is computed once for the catalogue and looked up when serving.
+of retrieval it knows only the score, standardised within the list, and the rank. Nor does it read which item one is,
+where items have other features: the window that it learns from is short, and by ids it would learn what was popular in
+it, which no query held out of that window can tell. Its item side depends on the item alone, so it is computed once for
+the catalogue and looked up when serving.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Ranker(keras.Model):
         self.randomness = Randomness(config.seed + 1)
         static, context = config.on("queries"), config.on("events")
         self._has_static, self._has_context = bool(static), bool(context)
-        self.items = Embed(config.on("items"), fitted, self.randomness)
+        items = config.on("items")
+        self.items = Embed([one for one in items if one not in config.own_ids] or items, fitted, self.randomness)
         self.static = Embed(static, fitted, self.randomness)
         self.context = Embed(context, fitted, self.randomness)
         self.item_side = keras.layers.Dense(_WIDTH, activation="gelu")

@@ -63,9 +63,8 @@ class TwoTower(keras.Model):
         if not negatives.covers(self.size):
             self.sampler = Sampler(negatives, self.size, self.dimension + 1, self.randomness)
         self._compare = _objective(config.train, self.size)
-        features, own = config.on("items"), config.data.items.id
-        self._own_ids = [one.name for one in features if one.kind == "id" and one.source_column == own]
-        has_content = len(self._own_ids) < len(features)  # a brand's id too says of a new item what it says of others
+        self._own_ids = [feature.name for feature in config.own_ids]
+        has_content = len(self._own_ids) < len(config.on("items"))
         self._cold, self._cold_weight = config.train.cold_items if has_content else 0.0, config.train.cold_weight
         self._cold_stream = self.randomness.stream()
 

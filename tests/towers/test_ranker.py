@@ -77,6 +77,20 @@ def test_a_precomputed_item_side_gives_the_scores_computed_in_place(scorer, list
     np.testing.assert_allclose(scorer.score(lists), served, rtol=1e-4, atol=1e-5)
 
 
+def test_what_an_item_is_is_read_of_its_content_and_of_its_id_where_there_is_nothing_else(data, encoded):
+    one = {name: column[:1] for name, column in encoded.items.items()}
+    renamed = one | {"item_id": one["item_id"] + 1}
+
+    def renaming_changes(config) -> bool:
+        ranker = Ranker(config, encoded.fitted)
+        return bool((ranker.item_vectors(one).numpy() != ranker.item_vectors(renamed).numpy()).any())
+
+    assert not renaming_changes(data.config)
+    features = data.config.model_dump()["features"]
+    bare = [feature for feature in features if feature["table"] != "items" or feature["name"] == "item_id"]
+    assert renaming_changes(world.config({"features": bare}))
+
+
 def test_shifting_and_stretching_retrievals_scores_changes_nothing(scorer, lists):
     scorer.score(lists)
     _disturb(scorer.ranker)
