@@ -253,8 +253,8 @@ class Train(Section):
     dozen shapes to which batches are padded; `precision` is what the towers compute in (their weights and the loss stay
     float32, and so does what is served).
 
-    A moment is trained in the `context` (device, hour) of its own event or, where its target may lie later, of the
-    event in which that is taken: towers then follow the request's context closely, and so does a ranker behind them.
+    A moment is trained in the `context` (device, hour) of the event in which its target is taken, as a request comes in
+    that of what will be taken, or of its own event, which says little of targets that lie later.
 
     `cold_items` is how often a step sees an item as if it had just been listed: its own id unknown, its trend that of
     an average item. What content says of an item that nobody has taken yet is learned from that; `cold_weight` is how
@@ -267,7 +267,7 @@ class Train(Section):
     """
 
     target: Literal["next", "future"] = "future"
-    context: Literal["moment", "target"] = "moment"  # of "future"
+    context: Literal["moment", "target"] = "target"  # of "future"
     loss: Literal["softmax", "gbce"] = "softmax"
     gbce_t: Share = 0.75
     horizon: Duration | None = None  # "future": how far after an event its targets may lie
@@ -299,8 +299,8 @@ class Train(Section):
     def _says_nothing_idle(self) -> Train:
         if self.target == "next" and self.horizon is not None:
             raise ValueError(f'horizon = {self.horizon!r} does nothing where target = "next"; leave it out')
-        if self.target == "next" and self.context == "target":
-            raise ValueError('context = "target" does nothing where target = "next", whose moment it is; leave it out')
+        if self.target == "next" and self.context == "moment":
+            raise ValueError('context = "moment" does nothing where target = "next", whose moment it is; leave it out')
         unused = type(self).model_fields["gbce_t"].default
         if self.loss == "softmax" and self.gbce_t != unused:
             raise ValueError(f'gbce_t = {self.gbce_t} does nothing where loss = "softmax", expected {unused}')

@@ -39,7 +39,7 @@ def _log() -> Interactions:
     return Interactions(log.query, item.astype(np.int32), log.time, log.weight, log.context)
 
 
-@pytest.fixture(scope="module", params=[{"train.target": "next"}, {"train.context": "target"}], ids=["next", "future"])
+@pytest.fixture(scope="module", params=[{"train.target": "next"}, {"train.target": "future"}], ids=["next", "future"])
 def fitted(request, tmp_path_factory) -> Vectors:
     data = world.dataset(world.config(CHANGES | request.param), _log())
     encoded, cut = world.encoded(data), data.cuts.validation

@@ -263,15 +263,15 @@ def test_buckets_count_from_the_first_event(encoded):
 
 
 def test_context_is_that_of_the_moment(encoded):
-    _, examples = _case(encoded)
+    _, examples = _case(encoded, {"train.context": "moment"})
     for m in _moments(examples.epoch(0)):
         hour = 2 * np.pi * (m["time"] % DAY) / DAY
         np.testing.assert_allclose(m["clock"][:2], [np.sin(hour), np.cos(hour)], atol=1e-5)
 
 
-@pytest.mark.parametrize(("target", "context"), [("next", "moment"), ("future", "target")])
-def test_context_is_that_in_which_the_target_is_taken(encoded, target, context):
-    data, examples = _case(encoded, {"train.target": target, "train.context": context})
+@pytest.mark.parametrize("target", ["next", "future"])
+def test_context_is_that_in_which_the_target_is_taken(encoded, target):
+    data, examples = _case(encoded, {"train.target": target})
     past, taken = data.past(data.cuts.validation), {}
     for query, item, time in zip(past.query, past.item, past.time, strict=True):
         taken.setdefault((query, item), time)
