@@ -1,4 +1,4 @@
-"""Do feature columns give the future away? Four questions of each column, and one of the catalogue.
+"""Do feature columns give the future away? Five questions of the columns, and one of the catalogue.
 
 1. Does it tell what comes after the test cut from what came before (`telltale`)? New things differ from old ones for
    honest reasons too, so this says where to look, not that something is wrong.
@@ -6,6 +6,7 @@
    was counted over the whole log does.
 3. Does it hold dates that lie after the event that it describes?
 4. Is it missing just for what is seen after the test cut only?
+5. Does the context of an event tell which item is taken? A page or a price that is logged with the item does.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ SIDE = 0.9  # an AUC as high seldom comes from honest change
 COUNTS, FUTURE = 0.5, 0.15  # what is counted over the whole log shows in both correlations
 LATER = 0.01  # share of the rows dated after their event
 LACKS = 0.5  # by how much more often newcomers lack a value
+NAMES, FEWEST_NAMED = 0.5, 200  # share of the events whose item the context named before, and of how many
 
 _ISO = r"\d{4}-\d{2}-\d{2}([T ].*)?"
 _UNITS = (1, 10**3, 10**6, 10**9)
@@ -62,7 +64,8 @@ class Column:
 
     side: after the test cut against before; with_time: rank correlation of a number with the event's time;
     with_counts: with the row's events in the whole log; future: partial rank correlation with its events after the
-    test cut, past and recent ones held equal.
+    test cut, past and recent ones held equal; names: of the events in the later half of the log whose context occurred
+    in the earlier, the share whose item went with it most often there.
     """
 
     table: str
@@ -74,6 +77,12 @@ class Column:
     future: Interval | None = None
     dates: Dates | None = None
     missing: Missing | None = None
+    names: float | None = None
+
+    @property
+    def names_item(self) -> bool:
+        """Whether the context of an event tells which item is taken."""
+        return self.names is not None and self.names >= NAMES
 
     @property
     def counts_future(self) -> bool:
@@ -99,6 +108,7 @@ class Column:
     def suspicion(self) -> str:
         """Why the column may give the future away; "" where nothing points to it."""
         reasons = (
+            (self.names_item, "it tells which item is taken"),
             (self.counts_future, "it counts events of the time that is judged"),
             (self.dated_later, "it holds dates after the event"),
             (self.lacks_late, "it is missing just for what is seen late"),
@@ -143,7 +153,20 @@ def _context(observed: Observed, feature: Feature) -> Column:
     if feature.kind == "number":
         with_time = _rank_correlation(column.astype(float), log.time)
     dates = _dates(observed, feature, column, log.time)
-    return Column("events", feature.name, feature.kind, side, with_time, dates=dates)
+    names = None if feature.kind in ("time", "vector") else _names(column, log.item)
+    return Column("events", feature.name, feature.kind, side, with_time, dates=dates, names=names)
+
+
+def _names(column: np.ndarray, item: np.ndarray) -> float | None:
+    """`Column.names` of a column [n] and the items [n] of the events, in the order of time."""
+    value, half = pd.factorize(column.astype(str))[0], len(item) // 2
+    counts = pd.DataFrame({"value": value[:half], "item": item[:half]}).value_counts(sort=True).reset_index()
+    most = counts.drop_duplicates("value").set_index("value")["item"]
+    expected = most.reindex(value[half:]).to_numpy()
+    seen = ~np.isnan(expected.astype(float))
+    if seen.sum() < FEWEST_NAMED or most.nunique() < 2:
+        return None
+    return float((expected[seen] == item[half:][seen]).mean())
 
 
 # --- columns of items and queries -----------------------------------------------------------------------------

@@ -119,6 +119,22 @@ def test_context_that_is_written_later_is_caught() -> None:
     assert not found["device"].tells_side
 
 
+def test_context_that_tells_the_item_is_caught() -> None:
+    _, item, _ = world()
+    rng = np.random.default_rng(4)
+    page = np.where(rng.random(EVENTS) < 0.8, item, rng.integers(0, ITEMS, EVENTS))
+    listed = {"page": page.astype(str).astype(object), "shelf": (item % 5).astype(str).astype(object)}
+    session = {"session": (np.arange(EVENTS) // 3).astype(str).astype(object)}  # seen in one half alone
+    found = columns("events", "category", listed | session)
+    assert found["page"].names == pytest.approx(0.78, abs=0.03)
+    assert found["page"].suspicion.startswith("it tells which item is taken")
+    assert not found["shelf"].names_item
+    assert found["session"].names is None
+    paid = columns("events", "number", {"paid": item * 1.5 + 3, "cart": rng.integers(1, 9, EVENTS) * 1.0})
+    assert paid["paid"].names_item
+    assert not paid["cart"].names_item
+
+
 def test_columns_of_newcomers() -> None:
     """Words, lists and vectors of items that only come late; random ones beside them tell nothing."""
     rng = np.random.default_rng(3)
