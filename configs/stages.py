@@ -254,7 +254,8 @@ class Train(Section):
     float32, and so does what is served).
 
     A moment is trained in the `context` (device, hour) of the event in which its target is taken, as a request comes in
-    that of what will be taken, or of its own event, which says little of targets that lie later.
+    that of what will be taken, or of its own event, which says little of targets that lie later. With target = "next"
+    these are one.
 
     `cold_items` is how often a step sees an item as if it had just been listed: its own id unknown, its trend that of
     an average item. What content says of an item that nobody has taken yet is learned from that; `cold_weight` is how
@@ -299,8 +300,6 @@ class Train(Section):
     def _says_nothing_idle(self) -> Train:
         if self.target == "next" and self.horizon is not None:
             raise ValueError(f'horizon = {self.horizon!r} does nothing where target = "next"; leave it out')
-        if self.target == "next" and self.context == "moment":
-            raise ValueError('context = "moment" does nothing where target = "next", whose moment it is; leave it out')
         unused = type(self).model_fields["gbce_t"].default
         if self.loss == "softmax" and self.gbce_t != unused:
             raise ValueError(f'gbce_t = {self.gbce_t} does nothing where loss = "softmax", expected {unused}')
@@ -394,7 +393,11 @@ class Rolling(Section):
 
 
 class Ranker(Section):
-    """The model that rescores the candidates (DCN-v2)."""
+    """The model that rescores the candidates (DCN-v2).
+
+    It reads every feature but the items' own id, which it reads where items have no other: a short window would teach
+    it by ids what was popular just then.
+    """
 
     hidden: tuple[Count, ...] = (128, 64)
     cross_layers: Count = 2

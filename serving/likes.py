@@ -1,8 +1,8 @@
 """Onboarding: what a new user says they like, "feature=value", read as one item of a history that is like such items.
 
 Any value of a category or multi_category feature of items can be liked. Towers read histories of items, so a value is
-read as an item half-way between its most popular ones. Read as all of these, it would say that somebody takes nothing
-else: who likes a category has said less than one item would. Popularity lists items with that value first.
+read as an item half-way between its most popular ones, which says less of a direction than any of them. Read as all of
+these, it would say that somebody takes nothing else. Popularity lists items with that value first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Likes:
     def representatives(self, popular: np.ndarray, count: int = REPRESENTATIVES) -> np.ndarray:
         """The `count` first items with each name among `popular` [P], rows from most to least popular.
 
-        To rows [V, count] int32, the most popular last, as the latest item of a history is; -1 where there are fewer.
+        To rows [V, count] int32, the most popular last; -1 in front where there are fewer.
         """
         found = np.full((len(self.names), count), -1, np.int32)
         liked = self.of_items[popular]

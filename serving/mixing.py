@@ -37,7 +37,7 @@ class Mixing:
     def extend(self, queries: tf.Tensor, read: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
         """Query vectors [R, D], or [R, m, D], with this part behind.
 
-        read [R]: how many items are known of each, int32; column [R]: that of each query's segment.
+        read [R]: how many items are read of each, int32; column [R]: that of each query's segment.
         """
         bucket = tf.searchsorted(tf.constant(SHORTEST), read, side="right") - 1
         unknown = tf.cast(column == self.columns - 1, tf.int32)

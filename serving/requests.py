@@ -21,7 +21,7 @@ class Request:
     """A batch of requests: `batch` as `TwoTower.query_vectors` takes it, `liked` [B, L] the place of what is liked
     where an entry of the history is that and no item (-1 elsewhere), `seen` [B, S] catalogue rows that must not be
     recommended (-1 is padding), `taken` [B, L] the latest known items of the history (-1 is padding, and what is
-    liked), `read` [B] how many items and likes are known, and `segment` [B] for `mixing.Mixing`."""
+    liked), `read` [B] how many items and likes the towers read, and `segment` [B] for `mixing.Mixing`."""
 
     batch: dict[str, tf.Tensor]
     liked: tf.Tensor
@@ -69,7 +69,8 @@ class RequestReader:
     def read(self, inputs: Mapping[str, tf.Tensor]) -> Request:
         """Read the inputs of `signatures.list_specs` (exclude may be absent).
 
-        What is liked comes ahead of the history, as old as its first item. It is not seen.
+        What is liked comes ahead of the history, as old as its first item, and is not read where a history is as long
+        as the towers read. It is not seen.
         """
         batch, liked, history, taken, read, segment = self._read({name: inputs[name] for name in self._names})
         seen = history if self._filter_seen else history[:, :0]
@@ -91,7 +92,7 @@ class RequestReader:
         self, inputs: Mapping[str, tf.Tensor]
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """What the towers read, what of it is liked, the rows of the history, the latest of them, how many items and
-        likes are known, and the segment."""
+        likes are read, and the segment."""
         history, likes = self.items.rows(inputs["history"]), rows_of(self.likes, inputs["likes"])
         best = tf.where(likes >= 0, tf.gather(self._representatives[:, -1], tf.maximum(likes, 0)), -1)
         likes = tf.where(best >= 0, likes, -1)  # nothing in the catalogue is like some

@@ -37,8 +37,8 @@ class Ranker(keras.Model):
         self.randomness = Randomness(config.seed + 1)
         static, context = config.on("queries"), config.on("events")
         self._has_static, self._has_context = bool(static), bool(context)
-        items = config.on("items")
-        self.items = Embed([one for one in items if one not in config.own_ids] or items, fitted, self.randomness)
+        items, own = config.on("items"), config.own_ids
+        self.items = Embed([one for one in items if one not in own] or items, fitted, self.randomness)
         self.static = Embed(static, fitted, self.randomness)
         self.context = Embed(context, fitted, self.randomness)
         self.item_side = keras.layers.Dense(_WIDTH, activation="gelu")

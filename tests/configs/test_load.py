@@ -229,7 +229,6 @@ def test_of_several_overrides_the_one_at_fault_is_named(tmp_path: Path) -> None:
         ),
         ({"towers": {"cross_layers": 3}}, 'cross_layers = 3 does nothing where top = "mlp", expected 2'),
         ({"train": {"target": "next", "horizon": "7d"}}, "horizon = '7d' does nothing where target = \"next\""),
-        ({"train": {"target": "next", "context": "moment"}}, 'context = "moment" does nothing where target = "next"'),
         ({"train": {"gbce_t": 0.5}}, 'train: gbce_t = 0.5 does nothing where loss = "softmax", expected 0.75'),
         (
             {"train": {"loss": "gbce", "gbce_t": 1.5}},
