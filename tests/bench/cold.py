@@ -7,14 +7,15 @@ else is the train stage as it is, and lists are ranked exactly over the whole ca
 Warm recall (targets that are not held out) is compared with towers that were fitted on the same log without measures
 for cold items: no id is ever hidden, no item ever seen as new. Choices are made with `--choose`, which moves all
 windows before the validation cut's and holds out other items: the test window is never looked at. `--undated` takes
-the dates of all items away.
+the dates of all items away. With several seeds, each with its own held-out items, a query counts in the rows of all of
+them with its mean.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -51,8 +52,10 @@ _DAY = 86_400
 
 @dataclass(frozen=True)
 class Recall:
-    """Recall of each request, NaN where it has no such target, [R], and how many of its list are held out, [R]."""
+    """Recall of each request, NaN where it has no such target, [R], and how many of its list are held out, [R]; query
+    [R]: who asks."""
 
+    query: np.ndarray
     cold: np.ndarray
     warm: np.ndarray
     places: np.ndarray
@@ -61,44 +64,80 @@ class Recall:
 def measure(seeds: int, choose: bool, undated: bool, overrides: list[str]) -> list[Row]:
     """A world of held-out items for each seed, which is the towers' too."""
     rows: list[Row] = []
+    found: list[pd.DataFrame] = []
     prepared = run_until(open_run(load(builtin("demo"), overrides)), "prepare", Progress())  # one world for all
     for seed in range(seeds):
         config = load(builtin("demo"), [*overrides, f"seed={seed}"])
         with tempfile.TemporaryDirectory() as folder:
-            prefix = f"seed {seed}: " if seeds > 1 else ""
-            rows += [
-                Row(prefix + row.what, row.value, row.unit, row.reference, row.goal, row.ok)
-                for row in _rows(config, prepared, Path(folder), CHOOSING if choose else TEST, undated)
-            ]
-    return rows
+            world = _World.of(config, prepared, Path(folder), CHOOSING if choose else TEST, undated)
+        found.append(world.against())
+        rows += [*_named(f"seed {seed}: " if seeds > 1 else "", [*world.rows(), *_gains(found[-1])])]
+    everyone = pd.concat(found).groupby("query").mean()  # NaN where one has no such target is passed over
+    return rows + ([*_named("all seeds: ", _gains(everyone))] if seeds > 1 else [])
 
 
-def _rows(config: Config, prepared: Path, folder: Path, shares: tuple[float, ...], undated: bool) -> Iterator[Row]:
-    config, cut, end = _moved(config, prepared, shares)
-    held_out = hold_out(prepared, folder / "prepare", cut, end, np.random.default_rng([config.seed, cut]), undated)
-    towers = _fitted(config, folder, "with", held_out)
-    plain = _fitted(without_measures(config), folder, "without", held_out)
-    dataset = load_dataset(config, folder / "prepare")
-    texts = documents(dataset.tables.items, config.on("items"), WORDS)
-    content, popularity = (_baseline(dataset, one, held_out) for one in (Content(texts), Popularity(7 * _DAY)))
-    asked, warm = ~np.isnan(towers.cold), ~np.isnan(towers.warm)
-    chance = _chance(dataset, asked)
-    yield _level("towers", towers.cold, f"{towers.places.mean():.1f} places of {K}", chance)
-    for name, rival in (("TF-IDF content", content), ("popularity 7d", popularity)):
-        yield _level(name, rival.cold, f"{rival.places.mean():.1f} places of {K}")
-    yield Row("held-out items: chance", chance, f"recall@{K}", f"{held_out.sum()} items, {asked.sum()} requests")
-    yield _level("towers without measures", plain.cold, f"{plain.places.mean():.1f} places of {K}")
-    gain = paired_interval(towers.cold[asked], content.cold[asked])
-    text = f"95 % [{gain.low:+.4f}, {gain.high:+.4f}], n = {gain.n}"
-    yield Row("held-out items: towers - TF-IDF", gain.mean, f"recall@{K}", text, "lower bound above 0", gain.low > 0)
-    change = paired_lift(towers.warm[warm], plain.warm[warm])
+def _named(prefix: str, rows: Iterable[Row]) -> Iterator[Row]:
+    return (Row(prefix + row.what, row.value, row.unit, row.reference, row.goal, row.ok) for row in rows)
+
+
+@dataclass(frozen=True)
+class _World:
+    """What everyone finds where some items are held out; chance: recall of a list drawn at random; items: held out."""
+
+    towers: Recall
+    plain: Recall
+    content: Recall
+    popularity: Recall
+    chance: float
+    items: int
+
+    @classmethod
+    def of(cls, config: Config, prepared: Path, folder: Path, shares: tuple[float, ...], undated: bool) -> _World:
+        """Hold items out, fit towers with and without the measures, and ask."""
+        config, cut, end = _moved(config, prepared, shares)
+        held_out = hold_out(prepared, folder / "prepare", cut, end, np.random.default_rng([config.seed, cut]), undated)
+        towers = _fitted(config, folder, "with", held_out)
+        plain = _fitted(without_measures(config), folder, "without", held_out)
+        dataset = load_dataset(config, folder / "prepare")
+        texts = documents(dataset.tables.items, config.on("items"), WORDS)
+        content, popularity = (_baseline(dataset, one, held_out) for one in (Content(texts), Popularity(7 * _DAY)))
+        chance = _chance(dataset, ~np.isnan(towers.cold))
+        return cls(towers, plain, content, popularity, chance, int(held_out.sum()))
+
+    def rows(self) -> Iterator[Row]:
+        """How much each finds of what is held out, and the baselines of the rest."""
+        yield _level("towers", self.towers.cold, f"{self.towers.places.mean():.1f} places of {K}", self.chance)
+        for name, rival in (("TF-IDF content", self.content), ("popularity 7d", self.popularity)):
+            yield _level(name, rival.cold, f"{rival.places.mean():.1f} places of {K}")
+        text = f"{self.items} items, {(~np.isnan(self.towers.cold)).sum()} requests"
+        yield Row("held-out items: chance", self.chance, f"recall@{K}", text)
+        yield _level("towers without measures", self.plain.cold, f"{self.plain.places.mean():.1f} places of {K}")
+        for name, rival in (("TF-IDF content", self.content), ("popularity 7d", self.popularity)):
+            yield Row(f"other items: {name}", float(np.nanmean(rival.warm)), f"recall@{K}")
+
+    def against(self) -> pd.DataFrame:
+        """Recall of each query, by the towers and what they are compared with."""
+        cold = {"towers": self.towers.cold, "content": self.content.cold}
+        warm = {"warm": self.towers.warm, "without": self.plain.warm}
+        return pd.DataFrame({"query": self.towers.query, **cold, **warm})
+
+
+def _gains(recall: pd.DataFrame) -> Iterator[Row]:
+    """What the measures are for, and what they cost."""
+    asked, warm = recall.dropna(subset="towers"), recall.dropna(subset="warm")
+    gain = paired_interval(asked["towers"].to_numpy(), asked["content"].to_numpy())
     text = (
-        f"{plain.warm[warm].mean():.4f} to {towers.warm[warm].mean():.4f}, 95 % [{change.low:+.1%}, {change.high:+.1%}]"
+        f"{asked['towers'].mean():.4f} against {asked['content'].mean():.4f}, 95 % [{gain.low:+.4f}, {gain.high:+.4f}],"
+        f" n = {gain.n}"
+    )
+    yield Row("held-out items: towers - TF-IDF", gain.mean, f"recall@{K}", text, "lower bound above 0", gain.low > 0)
+    change = paired_lift(warm["warm"].to_numpy(), warm["without"].to_numpy())
+    text = (
+        f"{warm['without'].mean():.4f} to {warm['warm'].mean():.4f}, 95 % [{change.low:+.1%}, {change.high:+.1%}], "
+        f"n = {change.n}"
     )
     goal = f"lower bound above {MOST_LOST:.0%}"
     yield Row("other items: change by the measures", change.mean, "relative", text, goal, change.low > MOST_LOST)
-    yield Row("other items: TF-IDF content", float(content.warm[warm].mean()), f"recall@{K}")
-    yield Row("other items: popularity 7d", float(popularity.warm[warm].mean()), f"recall@{K}")
 
 
 def _level(name: str, recall: np.ndarray, text: str, chance: float | None = None) -> Row:
@@ -174,7 +213,7 @@ def _recall(dataset: Dataset, scorer: Scorer, held_out: np.ndarray) -> Recall:
     requests = dataset.test_requests
     found = rank(scorer, requests, K, dataset.eligible(dataset.cuts.test), dataset.filter_seen)
     cold, warm = (_of_some(found, requests, kept) for kept in (held_out, ~held_out))
-    return Recall(cold, warm, (held_out[found.items] & (found.items >= 0)).sum(axis=1))
+    return Recall(requests.query, cold, warm, (held_out[found.items] & (found.items >= 0)).sum(axis=1))
 
 
 def _of_some(found: Candidates, requests: Requests, kept: np.ndarray) -> np.ndarray:
