@@ -50,8 +50,8 @@ bench-sequences: install  ## leave-last-out HR and NDCG on the MovieLens 1M sequ
 bench-calibration: install  ## plain transformers on that file under the losses of gSASRec and SASRec+, against their published figures (two hours); PEERS="gSASRec"
 	$(BIN)/python -m tests.bench.calibration $(or $(DATA),data/ml-1m-sequences) --peers $(or $(PEERS),gSASRec SASRec+)
 
-bench-onboarding: install  ## newcomers of the demo who choose a category or an item, and short histories (10 minutes)
-	$(BIN)/python -m tests.bench.onboarding
+bench-onboarding: install  ## newcomers of the demo who choose a category or an item, and short histories (10 minutes); ARGS=seed=8
+	$(BIN)/python -m tests.bench.onboarding $(ARGS)
 
 bench-cold: install  ## items that nobody has taken yet, a tenth of the demo's held out (10 minutes); SEEDS=3 ARGS="--undated trend.undated=new"
 	$(BIN)/python -m tests.bench.cold --seeds $(or $(SEEDS),1) $(ARGS)
