@@ -18,11 +18,12 @@ from pipelines.examples import Batch, Examples
 from pipelines.files import put_back, remove_whole, replaced_whole
 from pipelines.progress import Progress
 from pipelines.step import Rate, Step
-from towers.backend import tf
+from towers.backend import keras, tf
 from towers.retrieval import Log, TwoTower
 
 Scalars = Mapping[str, float]
 _AHEAD = 2  # batches
+_CALMER = "lower train.learning_rate, or raise towers.temperature"
 _CHECKPOINT, _DAMAGED = "checkpoint", "checkpoint.damaged"
 USED_UP = (_CHECKPOINT, _DAMAGED)  # folders of a fit that nobody needs when it is over
 _OBJECTS, _BEST_EPOCH = "_CHECKPOINTABLE_OBJECT_GRAPH", "best_epoch/.ATTRIBUTES/VARIABLE_VALUE"  # names in one
@@ -165,7 +166,7 @@ class Trainer:
 
     def _refuse_diverged(self, done: int) -> None:
         """A step's loss is that of the weights before it: what the last step did to them shows in no loss."""
-        if not self._step.finite():
+        if not finite(self._model):
             raise diverged("weights are no numbers", f"after step {done} of epoch {int(self._epoch) + 1}")
 
     def _end_epoch(self) -> int:
@@ -174,12 +175,14 @@ class Trainer:
         return int(self._epoch.assign_add(1))
 
 
-def diverged(what: str, where: str) -> DivergedError:
+def finite(model: keras.Model) -> bool:
+    """Whether all weights that are trained are numbers."""
+    return all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in model.trainable_variables)
+
+
+def diverged(what: str, where: str, stage: str = "train", mend: str = _CALMER) -> DivergedError:
     """The error that names what is no number any more, and where that was seen."""
-    return DivergedError(
-        f"train: {what} any more {where}, expected a loss that falls; lower train.learning_rate, or raise "
-        "towers.temperature"
-    )
+    return DivergedError(f"{stage}: {what} any more {where}, expected a loss that falls; {mend}")
 
 
 def feed(batches: Callable[[], Iterator[Batch]], signature: dict[str, tf.TensorSpec]) -> tf.data.Dataset:
@@ -190,13 +193,13 @@ def feed(batches: Callable[[], Iterator[Batch]], signature: dict[str, tf.TensorS
     return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(_AHEAD).with_options(options)
 
 
-def save_weights(model: TwoTower, folder: Path) -> None:
+def save_weights(model: keras.Model, folder: Path) -> None:
     """Write the weights of a model alone, as all that a folder holds; it is the old or the new one, never half."""
     with replaced_whole(folder) as coming:
         tf.train.Checkpoint(model=model).write(str(coming / "weights"))
 
 
-def load_weights(model: TwoTower, folder: Path) -> None:
+def load_weights(model: keras.Model, folder: Path) -> None:
     """Read what `save_weights` wrote into a model of the same config."""
     tf.train.Checkpoint(model=model).read(str(folder / "weights")).expect_partial()
 

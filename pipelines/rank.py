@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipelines.evaluation.compared import strongest_popularity
 from pipelines.evaluation.metrics import per_request
 from pipelines.evaluation.ranking import rank as rank_all
 from pipelines.evaluation.results import Results, load_results, save_results
-from pipelines.fit import load_weights, save_weights
+from pipelines.fit import diverged, finite, load_weights, save_weights
 from pipelines.gate import summary
 from pipelines.index.item_index import ItemIndex, load_index
 from pipelines.lists import Lists, RankScorer, ranked, reranked
@@ -31,11 +32,15 @@ from towers.ranker import Ranker, listwise_loss, relevance
 
 NAME = "list"
 Step = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
+_HERE = ("rank", "lower ranker.learning_rate")  # which stage diverged, and what mends it
 _HELD_OUT = 5  # every fifth query of the ranker's window is kept to stop early on
 
 
 def rank(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write the fitted ranker, its item side, the final lists of the test requests, and the verdict on them."""
+    """Write the fitted ranker, its item side, the final lists of the test requests, and the verdict on them.
+
+    Raises: DivergedError.
+    """
     dataset = load_dataset(config, inputs["prepare"])
     tables = dataset.tables
     encoded = encoding.load(config, tables.items, tables.queries, inputs["train"] / "features.json")
@@ -149,12 +154,16 @@ def _epoch(step: Step, scorer: RankScorer, lists: Lists, epoch: int, progress: P
     order = np.random.default_rng([scorer.config.seed, epoch]).permutation(useful)
     size = scorer.config.ranker.batch
     progress.expect(-(-len(order) // size), f"ranker epoch {epoch}")
-    losses = []
+    losses: list[float] = []
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         batch = scorer.inputs(lists.take(rows)) | {"relevant": relevant[rows]}
         losses.append(float(step({key: tf.constant(value) for key, value in batch.items()})))
+        if not math.isfinite(losses[-1]):
+            raise diverged("the loss is no number", f"at step {len(losses)} of epoch {epoch}", *_HERE)
         progress.advance()
+    if not finite(scorer.ranker):  # a step's loss is that of the weights before it
+        raise diverged("weights are no numbers", f"after epoch {epoch}", *_HERE)
     return float(np.mean(losses)) if losses else float("nan")
 
 

@@ -52,11 +52,6 @@ class Step:
             state |= {"mined": self._log.sources.mined.table, "mined_share": self._log.sources.mined.share}
         return state
 
-    def finite(self) -> bool:
-        """Whether all weights are numbers."""
-        weights = self._model.trainable_variables
-        return all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in weights)
-
     def lower_rate(self, factor: float) -> None:
         """Multiply the learning rate."""
         self.optimizer.learning_rate = self.optimizer.learning_rate * factor

@@ -145,6 +145,7 @@ def test_a_fixed_fit_resumes_and_a_finished_one_does_nothing(case, tmp_path):
         {"train.average": 0.0},
         {"train.average": 0.95},
         {"train.average": 0.95, "train.optimizer": "adam", "train.precision": "mixed_float16"},
+        pytest.param({"train.xla": True}, marks=pytest.mark.slow),  # each start compiles the step anew
     ],
 )
 def test_a_fit_killed_within_an_epoch_goes_on_from_its_last_checkpoint(how, tmp_path):
