@@ -15,11 +15,11 @@ class Split(Section):
     """What is learned from and what is judged on, and what a judged request asks.
 
     global_time cuts the log at three moments, each a quantile of the events' times or an ISO date: towers learn before
-    `validation`, are chosen on validation to `ranker`, the ranker learns on `ranker` to `test`, and everything is
-    judged on what comes after `test`. The other two leak the future and are here to repeat published protocols:
-    leave_last_out holds out each query's last `held_out` events: 3, one for each window, or 2 as most publish, where
-    the ranker has no window of its own and learns on the validation event too; random deals events to the windows by
-    chance, their shares as the quantiles say.
+    `validation` and are chosen on validation to `ranker`, where the ranker learns; it is chosen on `ranker` to `test`;
+    and everything is judged on what comes after `test`. The other two leak the future and are here to repeat published
+    protocols: leave_last_out holds out each query's last `held_out` events: 3, one for each window, or 2 as most
+    publish, where the ranker has no window of its own and is chosen on some of the validation events; random deals
+    events to the windows by chance, their shares as the quantiles say.
 
     A request's history is as of the cut, or rolls up to one of the query's events in the window, drawn at random (for
     queries that live short, as sessions do). Its targets are all that the query takes from there on, the next item,
@@ -396,17 +396,19 @@ class Ranker(Section):
     """The model that rescores the candidates (DCN-v2).
 
     It reads every feature but the items' own id, which it reads where items have no other: a short window would teach
-    it by ids what was popular just then.
+    it by ids what was popular just then. With `average` above 0 what is judged and kept is a moving average of its
+    weights, as `Train.average` is of the towers'.
     """
 
     hidden: tuple[Count, ...] = (128, 64)
     cross_layers: Count = 2
     dropout: Portion = 0.1
     learning_rate: Positive = 1e-3
+    average: Portion = 0.99
     batch: Count = 64  # requests, each with all its candidates
     max_epochs: Count = 10
     patience: Count = 2
-    max_requests: Count = 20_000
+    max_requests: Count = 20_000  # of each of its two windows
 
 
 class Rerank(Section):

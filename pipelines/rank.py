@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +12,26 @@ from pipelines import encoded as encoding
 from pipelines.dataset import Dataset, load_dataset
 from pipelines.encoded import Encoded
 from pipelines.evaluation.compared import strongest_popularity
-from pipelines.evaluation.metrics import per_request
 from pipelines.evaluation.ranking import rank as rank_all
 from pipelines.evaluation.results import Results, load_results, save_results
-from pipelines.fit import diverged, finite, load_weights, save_weights
+from pipelines.fit import load_weights, save_weights
+from pipelines.fit_ranker import fit_ranker
 from pipelines.gate import summary
 from pipelines.index.item_index import ItemIndex, load_index
 from pipelines.lists import Lists, RankScorer, ranked, reranked
 from pipelines.progress import Progress
 from pipelines.requests import requests_rolling
+from pipelines.split import Cut
 from pipelines.stage import Inputs
 from pipelines.tables import Candidates
-from pipelines.train import FOR_RANKER, load_towers
+from pipelines.train import FOR_RANKER, SELECTED, load_towers
+from pipelines.vectors import Vectors
 from pipelines.verdicts import lift_verdict, save_verdicts
-from towers.backend import keras, tf, traced
-from towers.ranker import Ranker, listwise_loss, relevance
+from towers.backend import keras
+from towers.ranker import Ranker
 
 NAME = "list"
-Step = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
-_HERE = ("rank", "lower ranker.learning_rate")  # which stage diverged, and what mends it
-_HELD_OUT = 5  # every fifth query of the ranker's window is kept to stop early on
+_HELD_OUT = 5  # of one window alone, every fifth query is kept to choose on
 
 
 def rank(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -45,7 +43,7 @@ def rank(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
     tables = dataset.tables
     encoded = encoding.load(config, tables.items, tables.queries, inputs["train"] / "features.json")
     scorer = new_ranker(dataset, encoded)
-    best = _fit(scorer, _training_lists(dataset, inputs["train"]), out, progress)
+    best = fit_ranker(scorer, *_learned_and_check(dataset, inputs["train"]), out, progress)
     index = load_index(inputs["index"])
     with np.load(inputs["gate"] / "candidates.npz") as saved:
         candidates = Candidates(saved["items"], saved["scores"], "towers")
@@ -90,94 +88,31 @@ def load_ranker(dataset: Dataset, encoded: Encoded, folder: Path) -> RankScorer:
     return scorer
 
 
-def _training_lists(dataset: Dataset, towers: Path) -> Lists:
-    """Candidates that towers fitted up to the ranker's window retrieve in it."""
-    config, (start, end) = dataset.config, dataset.cuts.for_ranker
-    vectors = load_towers(dataset, towers, FOR_RANKER, start)
-    window, rules = dataset.window(start, end), dataset.rules(start)
-    requests = requests_rolling(window, rules, config.ranker.max_requests, config.seed)
-    found = rank_all(vectors.score, requests, config.index.candidates, rules.eligible, rules.filter_seen)
-    return Lists(requests, found, vectors.trend)
+def _learned_and_check(dataset: Dataset, towers: Path) -> tuple[Lists, Lists]:
+    """What towers fitted up to the validation window and to the ranker's retrieve in them: the ranker learns on the
+    former, and is chosen on the latter. Where it has no window of its own, every fifth query of the one is for that."""
+    cuts = dataset.cuts
+    start, end = cuts.for_ranker
+    check = _retrieved(dataset, load_towers(dataset, towers, FOR_RANKER, start), start, end)
+    if start != cuts.ranker:
+        return _apart(check)
+    selected = load_towers(dataset, towers, SELECTED, cuts.validation)
+    return _retrieved(dataset, selected, cuts.validation, cuts.ranker), check
 
 
-def _fit(scorer: RankScorer, lists: Lists, out: Path, progress: Progress) -> dict[str, float]:
-    """Fit with early stopping on held-out queries; retrieval's own order is epoch 0 and may be what is kept."""
-    config, ranker = scorer.config, scorer.ranker
+def _apart(lists: Lists) -> tuple[Lists, Lists]:
     held_out = lists.requests.query % _HELD_OUT == 0
     if held_out.all() or not held_out.any():
         held_out = np.arange(len(lists.requests)) % _HELD_OUT == 0
-    train, check = lists.take(np.flatnonzero(~held_out)), lists.take(np.flatnonzero(held_out))
-    best = {"epoch": 0, "ndcg": _ndcg(scorer, check), "retrieval_ndcg": 0.0}
-    best["retrieval_ndcg"] = best["ndcg"]
-    taken = train.requests.targets
-    ranker.set_known(*scorer.encoded.id_counts(taken.values, train.requests.query[taken.rows], config))
-    save_weights(ranker, out / "best")
-    step = _step(scorer)
-    board = tf.summary.create_file_writer(str(out / "tensorboard"))
-    for epoch in range(1, config.ranker.max_epochs + 1):
-        loss = _epoch(step, scorer, train, epoch, progress)
-        ndcg = _ndcg(scorer, check)
-        progress.say(f"ranker epoch {epoch:>2}  ndcg@{config.gate.list_k} {ndcg:.4f}")
-        with board.as_default():
-            tf.summary.scalar("ranker/loss", loss, step=epoch)
-            tf.summary.scalar("ranker/ndcg", ndcg, step=epoch)
-        if ndcg > best["ndcg"]:
-            best |= {"epoch": epoch, "ndcg": ndcg}
-            save_weights(ranker, out / "best")
-        if epoch - best["epoch"] >= config.ranker.patience:
-            break
-    board.close()
-    load_weights(ranker, out / "best")
-    return best
+    return lists.take(np.flatnonzero(~held_out)), lists.take(np.flatnonzero(held_out))
 
 
-def _step(scorer: RankScorer) -> Step:
-    optimizer = keras.optimizers.Adam(scorer.config.ranker.learning_rate)
-
-    @traced(reduce_retracing=True)
-    def step(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = listwise_loss(scorer.score_batch(batch, training=True), batch["relevant"])
-        weights = scorer.ranker.trainable_variables
-        gradients = tape.gradient(loss, weights)
-        optimizer.apply_gradients([(g, w) for g, w in zip(gradients, weights, strict=True) if g is not None])
-        scorer.ranker.randomness.step.assign_add(1)
-        return loss
-
-    return step
-
-
-def _epoch(step: Step, scorer: RankScorer, lists: Lists, epoch: int, progress: Progress) -> float:
-    """One pass over the lists that hold a target, in an order drawn from (seed, epoch); to the mean loss."""
-    relevant = _relevant(scorer, lists)
-    useful = np.flatnonzero(relevant.any(axis=1))
-    order = np.random.default_rng([scorer.config.seed, epoch]).permutation(useful)
-    size = scorer.config.ranker.batch
-    progress.expect(-(-len(order) // size), f"ranker epoch {epoch}")
-    losses: list[float] = []
-    for start in range(0, len(order), size):
-        rows = order[start : start + size]
-        batch = scorer.inputs(lists.take(rows)) | {"relevant": relevant[rows]}
-        losses.append(float(step({key: tf.constant(value) for key, value in batch.items()})))
-        if not math.isfinite(losses[-1]):
-            raise diverged("the loss is no number", f"at step {len(losses)} of epoch {epoch}", *_HERE)
-        progress.advance()
-    if not finite(scorer.ranker):  # a step's loss is that of the weights before it
-        raise diverged("weights are no numbers", f"after epoch {epoch}", *_HERE)
-    return float(np.mean(losses)) if losses else float("nan")
-
-
-def _relevant(scorer: RankScorer, lists: Lists) -> np.ndarray:
-    targets = lists.requests.targets
-    items = len(next(iter(scorer.encoded.items.values())))
-    return relevance(lists.candidates.items, targets.rows, targets.values, items)
-
-
-def _ndcg(scorer: RankScorer, lists: Lists) -> float:
-    if not len(lists.requests):
-        return 0.0
-    found = ranked(lists.candidates, scorer.score(lists))
-    return float(per_request(found, lists.requests.targets, scorer.config.gate.list_k)["ndcg"].mean())
+def _retrieved(dataset: Dataset, vectors: Vectors, cut: Cut, end: Cut) -> Lists:
+    """The lists of requests made from `cut` to `end`."""
+    config, rules = dataset.config, dataset.rules(cut)
+    requests = requests_rolling(dataset.window(cut, end), rules, config.ranker.max_requests, config.seed)
+    found = rank_all(vectors.score, requests, config.index.candidates, rules.eligible, rules.filter_seen)
+    return Lists(requests, found, vectors.trend)
 
 
 def _judge(dataset: Dataset, scorer: RankScorer, lists: Lists, index: ItemIndex) -> dict[str, Results]:

@@ -46,7 +46,7 @@ class Cuts:
 
     @property
     def for_ranker(self) -> tuple[Cut, Cut]:
-        """Start and end of what the ranker learns on: of the validation window where it has none of its own."""
+        """Start and end of the window that the ranker is chosen on: of validation where it has none of its own."""
         own = (self.window == self.ranker.number).any()
         return (self.ranker, self.test) if own else (self.validation, self.ranker)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -56,16 +56,9 @@ class Step:
         """Multiply the learning rate."""
         self.optimizer.learning_rate = self.optimizer.learning_rate * factor
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def averaged(self) -> AbstractContextManager[None]:
         """Within the block the model's weights are their moving average, where there is one."""
-        if self.average:
-            self.average.swap()
-        try:
-            yield
-        finally:
-            if self.average:
-                self.average.swap()
+        return self.average.in_place() if self.average else nullcontext()
 
     def restart_average(self) -> None:
         """Let the average begin anew from the weights as they are."""

@@ -1,6 +1,6 @@
 """The train stage: select the towers on the validation window, then refit them up to the later cuts.
 
-The ranker learns on candidates of towers that are as fresh, in its window, as the served ones are in theirs: towers
+The ranker learns on candidates of towers that are as fresh, in its windows, as the served ones are in theirs: towers
 left at the validation cut would teach it to mend a staleness that serving does not have.
 """
 

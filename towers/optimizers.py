@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,15 @@ class Average(tf.Module):
             held = weight.numpy().copy()  # a view would follow the variable
             weight.assign(average)
             average.assign(held)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within the block the weights are their averages."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
 
     def restart(self) -> None:
         """Begin anew from the weights as they are, moving as fast as at first."""

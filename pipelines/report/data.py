@@ -15,8 +15,9 @@ from pipelines.split import Cut
 
 _PURPOSES = {
     "train": "the towers learn",
-    "validation": "the towers, the popularity and the searcher's settings are chosen",
-    "ranker": "the ranker learns on what the towers retrieve",
+    "validation": "towers, popularity and the searcher's settings are chosen; "
+    "the ranker learns on what the towers retrieve",
+    "ranker": "the ranker is chosen",
     "test": "everything is judged; nothing learns from it",
 }
 

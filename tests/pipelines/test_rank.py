@@ -1,64 +1,46 @@
-"""Fitting the ranker: it learns what retrieval does not know, the best is kept, and none that diverged is."""
+"""The rank stage: on which windows the ranker learns and is chosen, and whose candidates it finds there."""
 
-import numpy as np
-import pytest
-
-from configs.errors import DivergedError
-from pipelines.lists import Lists
-from pipelines.progress import Progress
-from pipelines.rank import _fit, new_ranker
-from pipelines.tables import Candidates
+from pipelines import rank
+from pipelines.train import FOR_RANKER, SELECTED, new_towers
+from pipelines.vectors import Vectors
 from tests import world
 
-QUIET = Progress(quiet=True)
-K = 20
+LAST_OUT = {"split": {"protocol": "leave_last_out", "held_out": 2}}
 
 
-def _case(changes, order):
-    """A ranker, and requests whose candidates hold what is taken, put in an order by (its rows, items, targets)."""
+def _asked(changes, folder, monkeypatch):
+    """The data, what the ranker learns and is chosen on, and which towers were loaded for that."""
     data = world.dataset(world.config(changes), world.log())
-    requests, rng = data.validation_requests, np.random.default_rng(0)
-    items = np.zeros((len(requests), K), np.int32)
-    for row in range(len(requests)):
-        taken = requests.targets.values[requests.targets.rows == row][:K]
-        others = rng.permutation(np.setdiff1d(np.arange(world.ITEMS), taken))[: K - len(taken)]
-        items[row] = order(rng, taken, others)
-    scores = np.tile(np.linspace(1, 0, K, dtype=np.float32), (len(items), 1))
-    trend = np.zeros((world.ITEMS, data.trend.columns), np.float32)
-    return new_ranker(data, world.encoded(data)), Lists(requests, Candidates(items, scores, "test"), trend)
+    encoded, loaded = world.encoded(data), []
+
+    def load(data, folder, which, cut):
+        loaded.append((which, cut))
+        return Vectors(data.config, new_towers(data, encoded), encoded, data.trend_at(cut))
+
+    monkeypatch.setattr(rank, "load_towers", load)
+    return data, rank._learned_and_check(data, folder), loaded
 
 
-def _shuffled(rng, taken, others):
-    return rng.permutation(np.concatenate([taken, others]))
+def _is_of(lists, data, start, end):
+    between, targets = data.cuts.between(data.log, start, end), lists.requests.targets
+    taken = set(zip(between.query, between.item, strict=True))
+    assert len(targets.values)
+    assert set(zip(lists.requests.query[targets.rows], targets.values, strict=True)) <= taken
+    assert (lists.trend == data.trend_at(start)).all()
 
 
-def _taken_first(rng, taken, others):
-    return np.concatenate([taken, others])
+def test_it_learns_on_validation_and_is_chosen_on_the_window_after_it(tmp_path, monkeypatch):
+    data, (learned, check), loaded = _asked({}, tmp_path, monkeypatch)
+    cuts = data.cuts
+    _is_of(learned, data, cuts.validation, cuts.ranker)
+    _is_of(check, data, cuts.ranker, cuts.test)
+    assert set(loaded) == {(SELECTED, cuts.validation), (FOR_RANKER, cuts.ranker)}
+    assert set(learned.requests.query) & set(check.requests.query)  # who comes back is asked again
 
 
-def _weights(scorer):
-    return [variable.numpy().copy() for variable in scorer.ranker.trainable_variables]
-
-
-def test_it_learns_the_block_of_every_query_where_retrieval_knows_nothing(tmp_path):
-    scorer, lists = _case({"ranker.max_epochs": 30, "ranker.patience": 30, "ranker.learning_rate": 0.01}, _shuffled)
-    best = _fit(scorer, lists, tmp_path, QUIET)
-    assert best["epoch"] > 0
-    assert best["ndcg"] > best["retrieval_ndcg"] + 0.2
-
-
-def test_where_no_epoch_betters_retrieval_its_order_is_kept(tmp_path):
-    scorer, lists = _case({"ranker.max_epochs": 2}, _taken_first)
-    before = _weights(scorer)
-    best = _fit(scorer, lists, tmp_path, QUIET)
-    assert (best["epoch"], best["ndcg"], best["retrieval_ndcg"]) == (0, 1, 1)
-    assert all(np.array_equal(a, b) for a, b in zip(before, _weights(scorer), strict=True))
-
-
-@pytest.mark.parametrize(
-    ("batch", "said"), [(1, "the loss is no number any more at step [23] of epoch 1"), (1000, "weights .* epoch 1")]
-)
-def test_one_that_leaps_out_of_the_numbers_says_so_and_is_not_kept(batch, said, tmp_path):
-    scorer, lists = _case({"ranker.learning_rate": 1e39, "ranker.batch": batch}, _shuffled)
-    with pytest.raises(DivergedError, match=rf"^rank: {said}, .*; lower ranker\.learning_rate$"):
-        _fit(scorer, lists, tmp_path, QUIET)
+def test_of_one_window_alone_some_queries_are_kept_to_choose_on(tmp_path, monkeypatch):
+    data, (learned, check), loaded = _asked(LAST_OUT, tmp_path, monkeypatch)
+    for lists in (learned, check):
+        _is_of(lists, data, data.cuts.validation, data.cuts.ranker)
+    assert not set(learned.requests.query) & set(check.requests.query)
+    assert loaded == [(FOR_RANKER, data.cuts.validation)]
