@@ -18,8 +18,8 @@ class Split(Section):
     `validation` and are chosen on validation to `ranker`, where the ranker learns; it is chosen on `ranker` to `test`;
     and everything is judged on what comes after `test`. The other two leak the future and are here to repeat published
     protocols: leave_last_out holds out each query's last `held_out` events: 3, one for each window, or 2 as most
-    publish, where the ranker has no window of its own and is chosen on some of the validation events; random deals
-    events to the windows by chance, their shares as the quantiles say.
+    publish, where the ranker has no window of its own and is chosen by a fifth of the queries of validation; random
+    deals events to the windows by chance, their shares as the quantiles say.
 
     A request's history is as of the cut, or rolls up to one of the query's events in the window, drawn at random (for
     queries that live short, as sessions do). Its targets are all that the query takes from there on, the next item,

@@ -8,14 +8,15 @@ rankers differ, and the best of many epochs by that is often the luckiest.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pipelines.evaluation.metrics import per_request
-from pipelines.fit import diverged, finite, load_weights, save_weights
+from pipelines.fit import diverged, finite
 from pipelines.lists import Lists, RankScorer, ranked
 from pipelines.progress import Progress
 from towers.backend import keras, tf, traced
@@ -27,39 +28,48 @@ _HERE = ("rank", "lower ranker.learning_rate")  # which stage diverged, and what
 Batch = Mapping[str, tf.Tensor]
 
 
+@dataclass(frozen=True)
+class _Epoch:
+    """An epoch (0: before the first), its loss and NDCG on what is chosen on, and the weights that have them."""
+
+    number: int
+    loss: float
+    ndcg: float
+    weights: list[np.ndarray]
+
+
 def fit_ranker(scorer: RankScorer, learned: Lists, check: Lists, out: Path, progress: Progress) -> dict[str, float]:
     """Fit on the lists `learned`, and keep the epoch with the least loss on `check`.
 
-    Kept is retrieval's own order, as epoch 0, unless that epoch ranks `check` better. Writes the weights that are kept
-    and the curves into `out`. Returns the epoch and both orders' NDCG on `check`. Raises: DivergedError.
+    Kept is retrieval's own order, as epoch 0, unless that epoch ranks `check` better. Writes curves into `out`. Returns
+    the epoch and both orders' NDCG on `check`. Raises: DivergedError.
     """
-    config, ranker = scorer.config.ranker, scorer.ranker
-    learned = _useful(scorer, learned)
-    taken = learned.requests.targets
-    ranker.set_known(*scorer.encoded.id_counts(taken.values, learned.requests.query[taken.rows], scorer.config))
-    best, least = {"epoch": 0, "ndcg": _ndcg(scorer, check)}, math.inf
-    retrieval = best["ndcg"]
-    save_weights(ranker, out / "retrieval")
-    step = _Step(scorer)
-    board, metric = tf.summary.create_file_writer(str(out / "tensorboard")), f"ndcg@{scorer.config.gate.list_k}"
-    for epoch in range(1, config.max_epochs + 1):
-        loss = _epoch(step, scorer, learned, epoch, progress)
+    config, weights = scorer.config.ranker, scorer.ranker.trainable_variables
+    _set_known(scorer, learned)
+    step, learned, judge = _Step(scorer), _useful(scorer, learned), _judge_of(scorer, check)
+    retrieval = judge(0)
+    best = replace(retrieval, loss=math.inf)
+    curves, metric = tf.summary.create_file_writer(str(out / "tensorboard")), f"ndcg@{scorer.config.gate.list_k}"
+    for number in range(1, config.max_epochs + 1):
+        loss = _pass(step, scorer, learned, number, progress)
         with step.averaged():
-            ahead, ndcg = _loss(scorer, check), _ndcg(scorer, check)
-            if ahead < least:
-                best, least = {"epoch": epoch, "ndcg": ndcg}, ahead
-                save_weights(ranker, out / "best")
-        progress.say(f"ranker epoch {epoch:>2}  loss {ahead:.4f}  {metric} {ndcg:.4f} (retrieval {retrieval:.4f})")
-        with board.as_default():
-            for name, value in {"loss": loss, "check_loss": ahead, "ndcg": ndcg}.items():
-                tf.summary.scalar(f"ranker/{name}", value, step=epoch)
-        if epoch - best["epoch"] >= config.patience:
+            epoch = judge(number)
+        best = min(best, epoch, key=lambda one: one.loss)
+        progress.say(
+            f"ranker epoch {number:>2}  loss {epoch.loss:.4f}  {metric} {epoch.ndcg:.4f} (towers {retrieval.ndcg:.4f})"
+        )
+        with curves.as_default():
+            for name, value in {"loss": loss, "check_loss": epoch.loss, "ndcg": epoch.ndcg}.items():
+                tf.summary.scalar(f"ranker/{name}", value, step=number)
+        if number - best.number >= config.patience:
             break
-    board.close()
-    if best["ndcg"] <= retrieval:
-        best = {"epoch": 0, "ndcg": retrieval}
-    load_weights(ranker, out / ("best" if best["epoch"] else "retrieval"))
-    return best | {"retrieval_ndcg": retrieval}
+    curves.close()
+    if best.ndcg <= retrieval.ndcg:
+        best = retrieval
+    progress.say(f"kept: epoch {best.number}" if best.number else "kept: the towers' order, which no ranker betters")
+    for weight, kept in zip(weights, best.weights, strict=True):
+        weight.assign(kept)
+    return {"epoch": best.number, "ndcg": best.ndcg, "retrieval_ndcg": retrieval.ndcg}
 
 
 class _Step:
@@ -92,12 +102,35 @@ class _Step:
         return loss
 
 
+def _set_known(scorer: RankScorer, lists: Lists) -> None:
+    """Tell the ranker which ids occur in what it learns from."""
+    taken = lists.requests.targets
+    scorer.ranker.set_known(*scorer.encoded.id_counts(taken.values, lists.requests.query[taken.rows], scorer.config))
+
+
 def _useful(scorer: RankScorer, lists: Lists) -> Lists:
     """Those that hold a target."""
     return lists.take(np.flatnonzero(_relevant(scorer, lists).any(axis=1)))
 
 
-def _epoch(step: _Step, scorer: RankScorer, lists: Lists, epoch: int, progress: Progress) -> float:
+def _judge_of(scorer: RankScorer, check: Lists) -> Callable[[int], _Epoch]:
+    """What judges the ranker, as it is, by `check`: 0 where that is empty. Raises: DivergedError."""
+    relevant, k = tf.constant(_relevant(scorer, check)), scorer.config.gate.list_k
+
+    def judge(number: int) -> _Epoch:
+        loss = ndcg = 0.0
+        if len(check.requests):
+            scores = scorer.score(check)
+            loss = float(listwise_loss(tf.constant(scores), relevant))
+            ndcg = float(per_request(ranked(check.candidates, scores), check.requests.targets, k)["ndcg"].mean())
+        if not math.isfinite(loss):  # weights may be numbers yet, if huge ones
+            raise diverged("scores are no numbers", f"after epoch {number}", *_HERE)
+        return _Epoch(number, loss, ndcg, [weight.numpy().copy() for weight in scorer.ranker.trainable_variables])
+
+    return judge
+
+
+def _pass(step: _Step, scorer: RankScorer, lists: Lists, epoch: int, progress: Progress) -> float:
     """One pass over the lists, in an order drawn from (seed, epoch); to the mean loss."""
     order = np.random.default_rng([scorer.config.seed, epoch]).permutation(len(lists.requests))
     size = scorer.config.ranker.batch
@@ -119,18 +152,3 @@ def _relevant(scorer: RankScorer, lists: Lists) -> np.ndarray:
     targets = lists.requests.targets
     items = len(next(iter(scorer.encoded.items.values())))
     return relevance(lists.candidates.items, targets.rows, targets.values, items)
-
-
-def _loss(scorer: RankScorer, lists: Lists) -> float:
-    """The mean over lists that hold a target."""
-    lists = _useful(scorer, lists)
-    if not len(lists.requests):
-        return 0.0
-    return float(listwise_loss(tf.constant(scorer.score(lists)), tf.constant(_relevant(scorer, lists))))
-
-
-def _ndcg(scorer: RankScorer, lists: Lists) -> float:
-    if not len(lists.requests):
-        return 0.0
-    found = ranked(lists.candidates, scorer.score(lists))
-    return float(per_request(found, lists.requests.targets, scorer.config.gate.list_k)["ndcg"].mean())

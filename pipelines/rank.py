@@ -35,7 +35,7 @@ _HELD_OUT = 5  # of one window alone, every fifth query is kept to choose on
 
 
 def rank(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write the fitted ranker, its item side, the final lists of the test requests, and the verdict on them.
+    """Write the fitted ranker, the results of the final lists of the test requests, and the verdict on them.
 
     Raises: DivergedError.
     """

@@ -1,7 +1,8 @@
 """The train stage: select the towers on the validation window, then refit them up to the later cuts.
 
-The ranker learns on candidates of towers that are as fresh, in its windows, as the served ones are in theirs: towers
-left at the validation cut would teach it to mend a staleness that serving does not have.
+The ranker learns in the validation window, on candidates of the selected towers, and is chosen in the next, on those of
+towers that are as fresh there as the served ones are: towers left at the validation cut have a staleness there that
+serving does not have.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def train(config: Config, inputs: Inputs, out: Path, progress: Progress) -> None
     for which, cut in ((FOR_RANKER, dataset.cuts.for_ranker[0]), (REFITTED, dataset.cuts.test)):
         record = _recorder(board, "refit" if which == REFITTED else "refit for ranker", progress)
         load_weights(model, out / SELECTED / "best")  # both refits go as far from here as the other
-        if cut == dataset.cuts.validation:  # the ranker learns where the towers were chosen: nothing to refit on
+        if cut == dataset.cuts.validation:  # the ranker is chosen where the towers were: nothing to refit on
             save_weights(model, out / which / "best")
             continue
         refit(dataset, encoded, model, cut, out / which, progress, record)

@@ -168,6 +168,6 @@ def model_cautions(
     if ranking is not None and ranking.epoch == 0:
         yield Caution(
             "warning",
-            "No epoch of the ranker beat the towers' own order on its held-out queries, so its starting weights "
-            "were kept, which follow that order.",
+            "The ranker with the least loss did not beat the towers' own order on the requests that it is chosen on, "
+            "so its starting weights were kept, which follow that order.",
         )

@@ -17,7 +17,7 @@ _PURPOSES = {
     "train": "the towers learn",
     "validation": "towers, popularity and the searcher's settings are chosen; "
     "the ranker learns on what the towers retrieve",
-    "ranker": "the ranker is chosen",
+    "ranker": "the ranker is chosen (by a fifth of the queries, if it has no window of its own)",
     "test": "everything is judged; nothing learns from it",
 }
 

@@ -36,13 +36,14 @@ class Training:
 class Ranking:
     """What ranking and reranking are worth.
 
-    held_out, retrieval_held_out: NDCG on the ranker's own held-out queries; gain: ranked candidates over the
-    towers' order, on the test requests; rerank: final list over ranked candidates, there too.
+    chosen_on, towers_there: NDCG on the requests that the ranker is chosen on, and of the towers' order there;
+    gain: ranked candidates over the towers' order, on the test requests; rerank: final list over ranked candidates,
+    there too.
     """
 
     epoch: int
-    held_out: float
-    retrieval_held_out: float
+    chosen_on: float
+    towers_there: float
     gain: Interval | None
     rerank: Interval | None
 

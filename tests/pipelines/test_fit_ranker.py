@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from configs.errors import DivergedError
-from pipelines.fit_ranker import _loss, fit_ranker
+from pipelines import fit_ranker as fitting
+from pipelines.fit_ranker import _Epoch, _judge_of, fit_ranker
 from pipelines.lists import Lists
 from pipelines.progress import Progress
 from pipelines.rank import _apart, new_ranker
@@ -49,13 +50,55 @@ def test_it_learns_the_block_of_every_query_where_retrieval_knows_nothing(tmp_pa
     assert best["ndcg"] > best["retrieval_ndcg"] + 0.2
 
 
-def test_what_is_kept_is_the_average_of_the_epoch_with_the_least_loss(tmp_path):
-    """Its loss is that of the averaged weights, and no other epoch has less."""
-    scorer, lists = _case({"ranker.max_epochs": 6, "ranker.patience": 6, "ranker.learning_rate": 0.05}, _shuffled)
+def _curve(folder, name):
+    return [value for _, value in curves(folder / "tensorboard")[f"ranker/{name}"]]
+
+
+def test_what_is_judged_and_kept_is_the_moving_average(tmp_path):
+    judged, trained = [], []
+    for average in (0.0, 0.9):
+        steps = {"ranker.max_epochs": 1, "ranker.batch": 8, "ranker.learning_rate": 0.05, "ranker.average": average}
+        scorer, lists = _case(steps, _shuffled)
+        learned, check = _apart(lists)
+        folder = tmp_path / str(average)
+        assert fit_ranker(scorer, learned, check, folder, QUIET)["epoch"] == 1
+        assert _judge_of(scorer, check)(1).loss == pytest.approx(_curve(folder, "check_loss")[0], rel=1e-5)
+        judged += _curve(folder, "check_loss")
+        trained += _curve(folder, "loss")
+    assert trained[0] == pytest.approx(trained[1])  # the weights themselves go the same way
+    assert judged[0] != pytest.approx(judged[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("losses", "ndcgs", "epochs", "kept"),
+    [
+        ([9, 3, 2, 4, 5, 1], [0.2, 0.3, 0.3, 0.4, 0.4, 0.4], 4, 2),  # the least loss, not the best lists; patience 2
+        ([9, 3, 2, 4, 5, 1], [0.2, 0.3, 0.2, 0.4, 0.4, 0.4], 4, 0),  # the least loss lists no better than retrieval
+        ([1, 3, 4, 5], [0.2, 0.3, 0.3, 0.3], 3, 1),  # that of retrieval is on another scale
+    ],
+)
+def test_the_least_loss_says_which_epoch_and_the_lists_whether_any(losses, ndcgs, epochs, kept, tmp_path, monkeypatch):
+    scorer, lists = _case({"ranker.max_epochs": 5}, _shuffled)
+    weights = []
+
+    def scripted(scorer, check):
+        def judge(number):
+            weights.append(_weights(scorer))
+            return _Epoch(number, losses[number], ndcgs[number], weights[-1])
+
+        return judge
+
+    monkeypatch.setattr(fitting, "_judge_of", scripted)
     best = fit_ranker(scorer, *_apart(lists), tmp_path, QUIET)
-    ahead = curves(tmp_path / "tensorboard")["ranker/check_loss"]
-    assert best["epoch"] == 1 + int(np.argmin([value for _, value in ahead]))
-    assert _loss(scorer, _apart(lists)[1]) == pytest.approx(min(value for _, value in ahead), rel=1e-5)
+    assert best == {"epoch": kept, "ndcg": ndcgs[kept], "retrieval_ndcg": 0.2}
+    assert len(weights) == 1 + epochs
+    assert all(np.array_equal(a, b) for a, b in zip(weights[kept], _weights(scorer), strict=True))
+
+
+def test_with_nobody_to_choose_by_retrievals_order_is_kept(tmp_path):
+    scorer, lists = _case({}, _shuffled)
+    best = fit_ranker(scorer, lists, lists.take(np.zeros(0, int)), tmp_path, QUIET)
+    assert best == {"epoch": 0, "ndcg": 0, "retrieval_ndcg": 0}
 
 
 def test_where_no_epoch_betters_retrieval_its_order_is_kept(tmp_path):
@@ -67,9 +110,15 @@ def test_where_no_epoch_betters_retrieval_its_order_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("batch", "said"), [(1, "the loss is no number any more at step [23] of epoch 1"), (1000, "weights .* epoch 1")]
+    ("rate", "batch", "said"),
+    [
+        (1e39, 1, "the loss is no number any more at step [23] of epoch 1"),
+        (1e39, 1000, "weights are no numbers any more after epoch 1"),
+        (1e38, 1000, "scores are no numbers any more after epoch 1"),
+    ],
 )
-def test_one_that_leaps_out_of_the_numbers_says_so_and_is_not_kept(batch, said, tmp_path):
-    scorer, lists = _case({"ranker.learning_rate": 1e39, "ranker.batch": batch}, _shuffled)
+def test_one_that_leaps_out_of_the_numbers_says_so(rate, batch, said, tmp_path):
+    leap = {"ranker.learning_rate": rate, "ranker.batch": batch, "ranker.average": 0.0, "ranker.max_epochs": 1}
+    scorer, lists = _case(leap, _shuffled)
     with pytest.raises(DivergedError, match=rf"^rank: {said}, .*; lower ranker\.learning_rate$"):
         fit_ranker(scorer, *_apart(lists), tmp_path, QUIET)

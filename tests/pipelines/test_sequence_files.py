@@ -153,7 +153,7 @@ def test_the_last_event_is_judged_with_the_one_before_in_the_history(tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_run_on_a_sequence_file_ranks_and_its_ranker_learns_on_the_selected_towers(tmp_path: Path) -> None:
+def test_a_run_on_a_sequence_file_ranks_and_its_ranker_is_chosen_on_the_selected_towers(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     taken = [rng.permutation(np.arange(user % 3, 60, 3))[:12] for user in range(90)]
     text = "".join(f"u{user} {' '.join(f'i{item}' for item in items)}\n" for user, items in enumerate(taken))

@@ -544,7 +544,7 @@ def written(files: list[Path]) -> dict[str, bytes]:
     for file in files:
         with suppress(FileNotFoundError):
             found[file.name] = file.read_bytes()
-    return {name: content for name, content in found.items() if content}
+    return {name: content for name, content in found.items() if content or not name.endswith("-wal")}
 
 
 def damaged(file: Path, how: str) -> None:
